@@ -1,0 +1,75 @@
+// The superblock: what a copy knows of itself and of its peers, and its 4096-byte coding.
+//
+// Big-endian, guarded by a CRC32C seeded with the metadata id. decode() validates everything:
+// what a disk says is never trusted. Two slots hold it (superblock_store); the one with the
+// higher `revision` that decodes wins.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "base/limits.h"
+#include "meta/layout.h"
+
+namespace blkmirror::meta {
+
+inline constexpr uint64_t kJustCreatedUuid = 4;  // no data was ever written
+inline constexpr uint32_t kHistoryUuids = 32;
+inline constexpr uint32_t kMetadataVersion = 1;
+inline constexpr uint32_t kMaxNameBytes = 63;
+
+// Flags of the copy.
+inline constexpr uint32_t kConsistent = 1u << 0;        // not in the middle of a resync
+inline constexpr uint32_t kWasUpToDate = 1u << 1;       // held the newest data when last known
+inline constexpr uint32_t kPrimaryIndicator = 1u << 2;  // is, or was at a crash, Primary
+inline constexpr uint32_t kInUse = 1u << 3;             // attached; still set at attach: a crash
+inline constexpr uint32_t kCrashed = 1u << 4;           // crashed, and not resynced since
+inline constexpr uint32_t kCrashedPrimary = 1u << 5;    // as Primary
+inline constexpr uint32_t kOutdated = 1u << 6;          // known to be older than a peer's
+inline constexpr uint32_t kKnownFlags = (1u << 7) - 1;
+
+// Flags towards one peer.
+inline constexpr uint32_t kPeerOutdated = 1u << 0;
+inline constexpr uint32_t kPeerFullSync = 1u << 1;  // everything is out of sync towards it
+inline constexpr uint32_t kKnownPeerFlags = (1u << 2) - 1;
+
+struct PeerRecord {
+  std::string name;          // empty: the slot is free
+  uint64_t bitmap_uuid = 0;  // currentUuid when the bitmap towards it began; 0: in sync
+  uint64_t generation = 0;   // the peer's attach generation when last seen
+  uint32_t flags = 0;
+};
+
+struct Superblock {
+  uint64_t metadata_id = 0;  // random; seeds every page's CRC
+  uint64_t revision = 0;     // raised by every update
+  uint64_t generation = 0;   // raised by every attach
+  Layout layout;             // own offset, areas, device size
+  uint32_t block = 512;      // logical block size of the device, bytes
+  std::string resource;      // 1 to 63 bytes
+  std::string node;          // whose copy this is
+  uint32_t flags = 0;
+  uint64_t current_uuid = kJustCreatedUuid;
+  std::array<uint64_t, kHistoryUuids> history_uuids{};  // newest first; 0: none
+  std::array<PeerRecord, limits::kSlots> peers;
+  uint64_t write_sequence = 0;  // of the last write known at the last update
+};
+
+using SuperblockBytes = std::span<std::byte, 4096>;
+
+void encode(const Superblock& superblock, SuperblockBytes bytes);
+// `offset`: where the bytes were read (checked against the offset stored inside).
+// ENODATA: no magic here; ENOTSUP: a version this program does not know; EBADMSG: damaged.
+Result<Superblock> decode(std::span<const std::byte, 4096> bytes, uint64_t offset);
+
+// Puts a UUID at the front of the history unless it is 0, kJustCreatedUuid or there already.
+void push_history(Superblock& superblock, uint64_t uuid);
+
+// Starts a new generation: for each peer in `not_receiving` with bitmap_uuid 0, remembers the
+// old currentUuid as its bitmap_uuid; the old one goes into the history.
+void rotate_uuid(Superblock& superblock, uint32_t not_receiving, uint64_t uuid);
+
+}  // namespace blkmirror::meta

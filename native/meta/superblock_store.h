@@ -1,0 +1,46 @@
+// Both superblock slots on disk. An update counts once both hold it: slot, flush, other slot,
+// flush. Updates asked for while one is under way ride on the next.
+//
+// current() may be changed at any time by the engine's thread; commit() makes the state as of
+// the call durable. A failure is final: every waiter gets the error and the disk is detached.
+#pragma once
+
+#include <cstdint>
+
+#include "base/list.h"
+#include "io/io.h"
+#include "meta/superblock.h"
+
+namespace blkmirror::meta {
+
+// Told once with 0 or a positive errno. Embedded in whoever waits for metadata.
+struct Waiter {
+  void (*done)(Waiter& waiter, int error) = nullptr;
+  void* owner = nullptr;
+  uint64_t ticket = 0;  // for the implementation
+  ListLink link;
+};
+
+class SuperblockStore {
+ public:
+  SuperblockStore(io::Io& io, io::DiskId disk);
+  ~SuperblockStore();
+
+  // Reads both slots at `offset`; the newest that is valid becomes current(). ENODATA, ENOTSUP,
+  // EBADMSG as decode() says, when neither is valid.
+  void load(uint64_t offset, Waiter& waiter);
+  Superblock& current() { return current_; }
+  const Superblock& current() const { return current_; }
+  void commit(Waiter& waiter);
+  // True when no update is under way or waiting.
+  bool idle() const;
+  uint64_t page_writes() const { return page_writes_; }
+
+ private:
+  struct Private;
+  Superblock current_;
+  uint64_t page_writes_ = 0;
+  Private* private_;
+};
+
+}  // namespace blkmirror::meta

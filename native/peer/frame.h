@@ -1,0 +1,69 @@
+// The frame header of the replication stream: 32 bytes, big-endian, guarded by a CRC32C.
+//
+//   0 magic 16, 2 type 8, 3 reserved 8, 4 flags 16, 6 volume 16, 8 payload bytes 32,
+//   12 sequence 64, 20 offset 64, 28 header CRC32C 32 (over bytes 0 to 27)
+//
+// Golden bytes in test/wire fix the format. A frame that does not pass decode() closes its
+// connection with ProtocolError. Used by peer/link and by the lobby that reads first frames.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "base/result.h"
+
+namespace blkmirror::peer {
+
+inline constexpr uint16_t kFrameMagic = 0xb1c5;
+inline constexpr size_t kFrameHeaderBytes = 32;
+
+enum class FrameType : uint8_t {
+  kControl = 1,        // payload: JSON
+  kData = 2,           // sequence, offset; payload: the bytes to write
+  kZeroes = 3,         // sequence, offset; payload: length 32, reserved 32
+  kFlush = 4,          // sequence
+  kWritten = 5,        // payload: sequences (64 each) of Data, Zeroes, Flush, NewUuid done
+  kFailed = 6,         // sequence; payload: errno 32, reserved 32
+  kPing = 7,           // sequence: any
+  kPong = 8,           // sequence: the ping's
+  kNewUuid = 9,        // sequence; offset: the new currentUuid
+  kBitmapPage = 10,    // offset: page index; payload: state 8, reserved 56, then bits if partial
+  kBitmapEnd = 11,     // sequence: number of pages sent
+  kBitmapDurable = 12,  // the merged bitmap is durable here
+  kResyncRequest = 13,  // sequence, offset; payload: length 32, reserved 32
+  kResyncData = 14,     // sequence and offset of the request; payload: the bytes
+  kResyncWritten = 15,  // sequence of the request
+  kResyncBusy = 16,     // sequence: not written (or not readable), ask again later
+  kCheckpoint = 17,     // the target's flush and bitmap are durable; sequence: its number
+  kResyncDone = 18,     // the target's superblock is durable; offset: its currentUuid now
+  kReadRequest = 19,    // sequence, offset; payload: length 32, reserved 32
+  kReadData = 20,       // sequence of the request; payload: the bytes
+  kReadFailed = 21,     // sequence of the request; payload: errno 32, reserved 32
+};
+inline constexpr uint8_t kLastFrameType = 21;
+
+inline constexpr uint16_t kFlagEpoch = 1;     // a write completed since the previous frame
+inline constexpr uint16_t kFlagDurable = 2;   // FUA
+inline constexpr uint16_t kFlagMayUnmap = 4;  // Zeroes: space may be freed
+inline constexpr uint16_t kKnownFlags = 7;
+
+struct FrameHeader {
+  FrameType type = FrameType::kControl;
+  uint16_t flags = 0;
+  uint16_t volume = 0;
+  uint32_t payload_bytes = 0;
+  uint64_t sequence = 0;
+  uint64_t offset = 0;  // bytes, except where the type says otherwise
+};
+
+void encode(const FrameHeader& header, std::span<std::byte, kFrameHeaderBytes> bytes);
+
+// EPROTO for a wrong magic, CRC, type, flag, reserved bit, volume, or a payload length that the
+// type does not allow.
+Result<FrameHeader> decode(std::span<const std::byte, kFrameHeaderBytes> bytes);
+
+// Frames whose payload goes to an aligned buffer of its own.
+bool is_bulk(FrameType type);
+
+}  // namespace blkmirror::peer
