@@ -1,0 +1,39 @@
+/**
+ * The configuration of one resource after defaults, resources.d and checks.
+ */
+import type { NodeName, ResourceName } from '../model/states';
+
+export interface NodeConfig {
+  readonly name: NodeName;
+  /** As written: `192.0.2.1:7788`, `[2001:db8::1]:7788`, `alpha.example:7788`. */
+  readonly address: string;
+  readonly host: string;
+  /** 1 to 65535. */
+  readonly port: number;
+  readonly disk: string;
+  /** `internal` or a path. */
+  readonly metaDisk: string;
+}
+
+export interface ResourceConfig {
+  readonly name: ResourceName;
+  /** The file it was read from, for messages. */
+  readonly file: string;
+  /** `auto`, `none` or `/dev/nbdN`. */
+  readonly device: string;
+  readonly protocol: 'C';
+  readonly timeoutMs: number;
+  readonly sndbufBytes: number;
+  readonly rcvbufBytes: number;
+  /** 0: no limit. */
+  readonly alExtents: number;
+  /** All nodes, sorted by name; the position in this order decides ties ("lower slot"). */
+  readonly nodes: readonly NodeConfig[];
+}
+
+/** One thing wrong, as `file:line: what is wrong, and what would be right`. */
+export interface ConfigProblem {
+  readonly file: string;
+  readonly line: number;
+  readonly message: string;
+}

@@ -1,0 +1,65 @@
+/**
+ * What a user can see of a resource, in one shape for D-Bus, `status --json` and `events`.
+ */
+import type {
+  ConnectionState,
+  DiskState,
+  NodeName,
+  ReplicationState,
+  ResourceName,
+  Role,
+} from './states';
+
+export interface PeerStatus {
+  readonly name: NodeName;
+  /** As configured. */
+  readonly address: string;
+  readonly connectionState: ConnectionState;
+  /** Why the connection is not there, in words a user understands; empty when there is nothing to say. */
+  readonly reason: string;
+  readonly replicationState: ReplicationState;
+  readonly role: Role;
+  readonly diskState: DiskState;
+  /** null while the local metadata is not attached. */
+  readonly outOfSyncBytes: number | null;
+  /** 0 to 100 while a resync runs, 100 when nothing is out of sync, null when unknown. */
+  readonly resyncDonePercent: number | null;
+  /** Averaged over the last seconds; 0 when no resync runs. */
+  readonly resyncBytesPerSecond: number;
+}
+
+export interface DeviceStatus {
+  readonly name: ResourceName;
+  readonly role: Role;
+  readonly diskState: DiskState;
+  /** `/dev/blkmirror/<resource>` while Primary with a kernel device, else null. */
+  readonly device: string | null;
+  /** Path of the NBD socket while Primary, else null. */
+  readonly nbdSocket: string | null;
+  readonly sizeBytes: number | null;
+  readonly protocol: 'A' | 'B' | 'C';
+  /** I/O waits for a decision (a new generation that is not yet durable, a handler). */
+  readonly suspended: boolean;
+  /** 16 hex digits. */
+  readonly currentUuid: string | null;
+  /** Whether promote would be accepted now without force, as far as this node knows. */
+  readonly mayPromote: boolean;
+  readonly peers: readonly PeerStatus[];
+}
+
+export type JobState = 'running' | 'done' | 'failed' | 'cancelled';
+
+export interface JobStatus {
+  readonly id: number;
+  /** `resync`. */
+  readonly operation: string;
+  readonly resource: ResourceName;
+  readonly state: JobState;
+  /** 0 to 1. */
+  readonly progress: number;
+  readonly bytesPerSecond: number;
+  /** Milliseconds since the epoch; 0: unknown. */
+  readonly expectedEndMs: number;
+  /** Empty, or why it failed. */
+  readonly message: string;
+}

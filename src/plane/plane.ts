@@ -1,0 +1,282 @@
+/**
+ * The interface to the data plane: what moves bytes, seen from what decides.
+ *
+ * `nativePlane.ts` implements it over the C++ addon; tests may implement it in memory. Methods
+ * reject with MirrorError. Event callbacks come on the main thread, in the order things
+ * happened in the data plane, and must not act at once: queue it (STYLE rule 5).
+ *
+ * The data plane goes on without this side: it acknowledges, marks bits, detects dead peers,
+ * writes a new generation when a peer is lost and finishes a resync by itself.
+ */
+import type { ConnectionLoss, NodeName, ResourceName, Uuid } from '../model/states';
+
+/** Index of a peer in this copy's metadata (0 to 31): local to this node, stable for a name. */
+export type Slot = number;
+
+/** A TCP connection whose first frame is not yet sent or was just read; owned by whoever holds it. */
+export interface WireSocket {
+  readonly id: number;
+  /** `192.0.2.1:40000` or `[2001:db8::1]:40000`. */
+  readonly remoteAddress: string;
+  /** Closes it; nothing happens when it was handed to a link already, or twice. */
+  close(): void;
+}
+
+/** A connection that was accepted, with the JSON text of its first control frame. */
+export interface IncomingConnection {
+  readonly socket: WireSocket;
+  readonly hello: string;
+}
+
+export interface Listener {
+  /** As bound: numeric address and port. */
+  readonly address: string;
+  close(): void;
+}
+
+export interface SocketOptions {
+  /** 0: the kernel's own tuning. */
+  readonly sndbufBytes: number;
+  readonly rcvbufBytes: number;
+}
+
+export interface DialSpec extends SocketOptions {
+  /** A numeric IPv4 or IPv6 address. */
+  readonly host: string;
+  readonly port: number;
+  readonly timeoutMs: number;
+  /** JSON text sent as the first control frame. */
+  readonly hello: string;
+}
+
+export interface CreateMetadataSpec {
+  readonly resource: ResourceName;
+  readonly node: NodeName;
+  readonly disk: string;
+  /** `internal` or a path. */
+  readonly metaDisk: string;
+  /** 1 to 31. */
+  readonly maxPeers: number;
+  /** Overwrites metadata that is there. (Foreign signatures are the caller's business.) */
+  readonly force: boolean;
+}
+
+export interface DiskInfo {
+  readonly kind: 'block' | 'file';
+  readonly sizeBytes: bigint;
+  /** 512 or 4096. */
+  readonly logicalBlockBytes: number;
+}
+
+export interface AttachSpec {
+  readonly resource: ResourceName;
+  readonly node: NodeName;
+  readonly disk: string;
+  readonly metaDisk: string;
+  /** Peers of the configuration; new names get a slot, everything out of sync. */
+  readonly peers: readonly NodeName[];
+  /** 0: no limit. */
+  readonly alExtents: number;
+  /** Deadline for acknowledgements and pings. */
+  readonly timeoutMs: number;
+  /** How long to wait for the claim on the disk when another process still holds it. */
+  readonly claimTimeoutMs: number;
+}
+
+export interface PeerMetadata {
+  readonly slot: Slot;
+  readonly name: NodeName;
+  /** currentUuid when the bitmap towards this peer began; 0n: nothing since it was in sync. */
+  readonly bitmapUuid: Uuid;
+  /** The peer's attach generation when last seen; 0n: never. */
+  readonly generation: bigint;
+  readonly outdated: boolean;
+  readonly fullSync: boolean;
+}
+
+export interface Metadata {
+  readonly resource: ResourceName;
+  readonly node: NodeName;
+  /** Raised by every attach. */
+  readonly generation: bigint;
+  readonly sizeBytes: bigint;
+  readonly blockBytes: number;
+  readonly currentUuid: Uuid;
+  /** Newest first, without zeroes. */
+  readonly historyUuids: readonly Uuid[];
+  readonly consistent: boolean;
+  readonly wasUpToDate: boolean;
+  readonly primaryIndicator: boolean;
+  readonly outdated: boolean;
+  /** This copy ended in a crash and has not been resynced since. */
+  readonly crashed: boolean;
+  readonly crashedPrimary: boolean;
+  readonly writeSequence: bigint;
+  readonly peers: readonly PeerMetadata[];
+}
+
+/** Absent members stay as they are. Durable when the promise resolves. */
+export interface MetadataPatch {
+  /** Refuses with InTransition unless currentUuid still is this. */
+  readonly ifCurrentUuid?: Uuid;
+  readonly consistent?: boolean;
+  readonly wasUpToDate?: boolean;
+  readonly primaryIndicator?: boolean;
+  readonly outdated?: boolean;
+  /** false clears crashed and crashedPrimary. */
+  readonly crashed?: false;
+  readonly currentUuid?: Uuid;
+  /** Pushed to the front of the history, in this order. */
+  readonly addHistory?: readonly Uuid[];
+  readonly peers?: readonly PeerPatch[];
+}
+
+export interface PeerPatch {
+  readonly slot: Slot;
+  readonly bitmapUuid?: Uuid;
+  readonly generation?: bigint;
+  readonly outdated?: boolean;
+  /** true: every block becomes out of sync towards the peer, durably. */
+  readonly fullSync?: boolean;
+}
+
+/**
+ * How a connection becomes Established. Both ends get the same answer with source and target
+ * swapped. `exchangeBitmaps`: the union of both bitmaps is resynced; false is allowed only
+ * when both know that nothing is out of sync (`inSync`).
+ */
+export interface EstablishPlan {
+  readonly resync: 'none' | 'source' | 'target';
+  readonly exchangeBitmaps: boolean;
+  /** The peer's current generation, which a target takes over at the end of the resync. */
+  readonly peerCurrentUuid: Uuid;
+}
+
+export interface PeerStatistics {
+  readonly slot: Slot;
+  /** Writes and flushes reach it. */
+  readonly receiving: boolean;
+  readonly outOfSyncBytes: bigint;
+  /** Of the resync that runs: what it began with; 0n when none runs. */
+  readonly resyncTotalBytes: bigint;
+  /** Copied by resyncs since attach, in this node's role as source or target. */
+  readonly resyncedBytes: bigint;
+  readonly sentBytes: bigint;
+  readonly receivedBytes: bigint;
+}
+
+export interface DeviceStatistics {
+  /** Acknowledgements are held. */
+  readonly suspended: boolean;
+  /** Raised by the data-plane thread at least twice a second. */
+  readonly heartbeat: bigint;
+  readonly readBytes: bigint;
+  readonly writtenBytes: bigint;
+  readonly writes: bigint;
+  readonly metadataWrites: bigint;
+  readonly hotExtents: bigint;
+  readonly clientPids: readonly number[];
+  readonly peers: readonly PeerStatistics[];
+}
+
+export type DeviceEvent =
+  | { readonly type: 'control'; readonly slot: Slot; readonly incarnation: number; readonly text: string }
+  | {
+      readonly type: 'linkClosed';
+      readonly slot: Slot;
+      readonly incarnation: number;
+      readonly loss: ConnectionLoss;
+      /** In words. */
+      readonly detail: string;
+    }
+  /** The merged bitmap is durable on both sides and copying begins. */
+  | { readonly type: 'resyncStarted'; readonly slot: Slot; readonly incarnation: number }
+  /** Everything is copied and durable, superblocks included: this side's metadata is the new one. */
+  | { readonly type: 'resyncFinished'; readonly slot: Slot; readonly incarnation: number }
+  /** The data plane (or a Primary, over the wire) began a new generation; it is durable here. */
+  | { readonly type: 'generationChanged' }
+  | { readonly type: 'clientsChanged'; readonly count: number }
+  /** The backing disk or its metadata failed; the copy is detached (Failed). */
+  | { readonly type: 'diskFailed'; readonly detail: string };
+
+export interface ServeSpec {
+  /** Path of the unix socket; a stale one is replaced. */
+  readonly socketPath: string;
+  readonly exportName: string;
+}
+
+/** One attached copy with its data-plane thread. */
+export interface DevicePlane {
+  /** As of now: a snapshot. */
+  metadata(): Metadata;
+  statistics(): DeviceStatistics;
+
+  /**
+   * Gives a connection to the data plane as link `slot`, which may then carry control frames.
+   * `incarnation` is larger than any before on that slot. An older link of the slot is closed
+   * first; resolves when everything wholly received on it has been applied.
+   */
+  connectLink(slot: Slot, socket: WireSocket, incarnation: number): Promise<void>;
+  /** Ignored when another incarnation is there. `linkClosed` follows. */
+  closeLink(slot: Slot, incarnation: number): void;
+  /** Ignored when another incarnation is there. At most 64 KiB. */
+  sendControl(slot: Slot, incarnation: number, text: string): void;
+  /** From here on the peer receives writes. Between two admissions. */
+  establish(slot: Slot, incarnation: number, plan: EstablishPlan): Promise<void>;
+  /** Stops or continues asking for blocks (target) of the resync that runs. */
+  pauseResync(slot: Slot, paused: boolean): void;
+
+  /** Serves NBD; waits for writes received from peers to be finished. Resolves when it accepts. */
+  serve(spec: ServeSpec): Promise<void>;
+  /**
+   * Flushes every node and stops serving. Rejects with DeviceInUse while clients are attached,
+   * unless `force`, which ends their connections.
+   */
+  withdraw(force: boolean): Promise<void>;
+
+  updateMetadata(patch: MetadataPatch): Promise<Metadata>;
+  /** New generations for the data plane to use when a peer is lost; at most 16 are kept. */
+  supplyUuids(uuids: readonly Uuid[]): void;
+  /** Changes what may change while attached. */
+  setOptions(options: { readonly alExtents?: number; readonly timeoutMs?: number }): void;
+
+  /** Flushes, cools, writes bitmap and superblock (a clean end), closes the disk. Twice is fine. */
+  close(): Promise<void>;
+}
+
+export interface Plane {
+  /**
+   * Size and logical block size of a device or file.
+   * @throws NotFound, NotAttached
+   */
+  inspectDisk(path: string): Promise<DiskInfo>;
+  /**
+   * Writes fresh metadata: Inconsistent, just created, everything out of sync.
+   * @throws DeviceInUse (attached, mounted, metadata there and not `force`), NotAttached (too small, …)
+   */
+  createMetadata(spec: CreateMetadataSpec): Promise<Metadata>;
+  /**
+   * Reads metadata without attaching (works while attached elsewhere).
+   * @throws NotAttached (none, damaged, unknown version)
+   */
+  readMetadata(disk: string, metaDisk: string): Promise<Metadata>;
+  /**
+   * Claims disk and metadata, checks them, starts the data-plane thread.
+   * @throws NotAttached, DeviceInUse, Failed
+   */
+  attach(spec: AttachSpec, onEvent: (event: DeviceEvent) => void): Promise<DevicePlane>;
+  /** @throws DeviceInUse (the address is taken), Failed */
+  listen(
+    host: string,
+    port: number,
+    onConnection: (connection: IncomingConnection) => void,
+  ): Promise<Listener>;
+  /** Connects, sends the first frame. @throws NotConnected, TimedOut */
+  dial(spec: DialSpec): Promise<WireSocket>;
+  /** Sets buffer sizes of a connection that was accepted. */
+  setSocketOptions(socket: WireSocket, options: SocketOptions): void;
+  /** Sends one control frame on a connection that was accepted and closes it (a refusal). */
+  refuse(socket: WireSocket, text: string): void;
+  /** Ends lobby threads. */
+  close(): void;
+}

@@ -1,0 +1,56 @@
+/**
+ * What the service, D-Bus and tests see of one resource: commands, status and change events.
+ *
+ * Implemented by `resource.ts`. Commands reject with MirrorError and resolve when their effect
+ * is there and durable. One command runs at a time for each resource; a second one that would
+ * change the same thing gets InTransition or waits its turn.
+ */
+import type { ResourceConfig } from '../config/types';
+import type { MirrorError } from '../model/errors';
+import type { NodeName, ResourceName } from '../model/states';
+import type { DeviceStatus } from '../model/status';
+
+export interface ResyncRequest {
+  readonly full: boolean;
+  readonly from?: NodeName;
+  readonly to?: NodeName;
+}
+
+/** The resync that a Resync call started or joined. `progress()` until it is settled. */
+export interface ResyncRun {
+  readonly peer: NodeName;
+  progress(): { readonly fraction: number; readonly bytesPerSecond: number };
+  /** Resolves when both copies are identical; rejects with why it ended otherwise. */
+  readonly finished: Promise<void>;
+  cancel(): void;
+}
+
+export interface ConnectOptions {
+  readonly peer?: NodeName;
+  readonly discardMyData: boolean;
+}
+
+export interface MirrorDevice {
+  readonly name: ResourceName;
+  status(): DeviceStatus;
+  promote(options: { readonly force: boolean }): Promise<void>;
+  demote(): Promise<void>;
+  resync(request: ResyncRequest): Promise<ResyncRun>;
+  /** The local copy becomes Inconsistent and is copied anew. */
+  invalidate(): Promise<void>;
+  connect(options: ConnectOptions): Promise<void>;
+  disconnect(options: { readonly peer?: NodeName }): Promise<void>;
+  /** Takes over what may change while up; rejects and changes nothing otherwise. */
+  reconfigure(config: ResourceConfig): Promise<void>;
+  /** Disconnects, detaches cleanly. @throws DeviceInUse while Primary with clients */
+  down(): Promise<void>;
+  /** The service ends: like down, but clients are cut and nothing is refused. */
+  close(): Promise<void>;
+  /** Heartbeats of its data-plane thread; for the watchdog. */
+  heartbeat(): bigint;
+}
+
+export type DeviceChange =
+  | { readonly type: 'changed' }
+  | { readonly type: 'splitBrain'; readonly peer: NodeName; readonly message: string }
+  | { readonly type: 'failed'; readonly error: MirrorError };
