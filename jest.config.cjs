@@ -1,0 +1,12 @@
+// Jest: TypeScript tests under test/, transpiled file by file. Types are checked by `npm run lint`.
+'use strict';
+
+module.exports = {
+  rootDir: __dirname,
+  testEnvironment: 'node',
+  roots: ['<rootDir>/test'],
+  testMatch: ['**/*.test.ts'],
+  transform: { '^.+\\.ts$': ['ts-jest', { tsconfig: '<rootDir>/tsconfig.test.json' }] },
+  modulePathIgnorePatterns: ['<rootDir>/dist/'],
+  cacheDirectory: '<rootDir>/node_modules/.cache/jest',
+};

@@ -1,0 +1,21 @@
+{
+  "targets": [
+    {
+      "target_name": "blkmirror",
+      "sources": ["<!@(node ../scripts/lib/native-sources.cjs)"],
+      "include_dirs": [".", "<!@(node -p \"require('node-addon-api').include_dir\")"],
+      "defines": ["NAPI_VERSION=8", "NAPI_DISABLE_CPP_EXCEPTIONS", "_GNU_SOURCE"],
+      "cflags!": ["-O3"],
+      "cflags": ["-O2", "-g", "-fvisibility=hidden", "<!@(pkg-config --cflags liburing)"],
+      "cflags_cc!": ["-std=gnu++17", "-std=gnu++20", "-fexceptions", "-frtti", "-O3"],
+      "cflags_cc": [
+        "-std=gnu++20",
+        "-fno-exceptions",
+        "-fno-rtti",
+        "-Wall",
+        "-Wextra"
+      ],
+      "libraries": ["<!@(pkg-config --libs liburing)"]
+    }
+  ]
+}

@@ -1,0 +1,71 @@
+// Builds the addon and the TypeScript. Called by setup.mjs and build.mjs.
+// Each output folder holds a stamp of the inputs it was built from.
+
+import { existsSync, chmodSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import {
+  filesBelow,
+  hashOf,
+  npmBin,
+  root,
+  run,
+  runQuietly,
+  stampMatches,
+  writeStamp,
+} from './tools.mjs';
+
+const ADDON = 'native/build/Release/blkmirror.node';
+const NATIVE_STAMP = 'native/build/.inputs';
+const TS_STAMP = 'dist/.inputs';
+
+/** The folder whose include/node holds the headers of this Node, or undefined: then fetch them. */
+export function nodeHeadersFolder() {
+  const prefix = dirname(dirname(process.execPath));
+  return existsSync(join(prefix, 'include/node/node_api.h')) ? prefix : undefined;
+}
+
+export function nativeHash() {
+  const sources = filesBelow(
+    'native',
+    (file) => /\.(cc|h|gyp)$/.test(file) && !/^native\/(build|test)\//.test(file),
+  );
+  return hashOf([...sources, 'scripts/lib/native-sources.cjs'], process.version, process.arch);
+}
+
+export function nativeIsFresh() {
+  return existsSync(join(root, ADDON)) && stampMatches(NATIVE_STAMP, nativeHash());
+}
+
+export function buildNative() {
+  const hash = nativeHash();
+  const headers = nodeHeadersFolder();
+  const args = ['-C', 'native', '-j', '2', '--loglevel=error'];
+  if (headers !== undefined) args.push(`--nodedir=${headers}`);
+  const status = runQuietly(npmBin('node-gyp'), ['configure', 'build', ...args]);
+  if (status === 0) writeStamp(NATIVE_STAMP, hash);
+  return status;
+}
+
+export function typescriptHash() {
+  const sources = filesBelow('src', (file) => file.endsWith('.ts'));
+  return hashOf([...sources, 'tsconfig.json', 'tsconfig.build.json', 'package-lock.json']);
+}
+
+export function typescriptIsFresh() {
+  return stampMatches(TS_STAMP, typescriptHash());
+}
+
+export function buildTypescript() {
+  const hash = typescriptHash();
+  if (filesBelow('src', (file) => file.endsWith('.ts')).length === 0) return 0;
+  rmSync(join(root, TS_STAMP), { force: true });
+  const status = run(npmBin('tsc'), ['-p', 'tsconfig.build.json']);
+  if (status === 0) writeStamp(TS_STAMP, hash);
+  return status;
+}
+
+export function makeProgramsRunnable() {
+  for (const program of ['bin/blkmirrord.js', 'bin/blkmirror.js']) {
+    chmodSync(join(root, program), 0o755);
+  }
+}
