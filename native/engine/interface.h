@@ -1,0 +1,111 @@
+// What the engine and its owner say to each other. The owner is the binding (on a real host) or
+// a test (in the simulated world); both call the engine on its own thread only.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/limits.h"
+#include "io/io.h"
+#include "meta/superblock.h"
+
+namespace blkmirror::engine {
+
+// Told once how a command ended. `error`: 0 or a positive errno; `what`: static text.
+// Embedded in whoever waits; it must live until `done` was called (never inside the command).
+struct Completion {
+  void (*done)(Completion& completion, int error, const char* what) = nullptr;
+  void* owner = nullptr;
+};
+
+// What a copy is made of. The owner has claimed and adopted the disks.
+struct AttachSpec {
+  std::string resource;
+  std::string node;
+  std::vector<std::string> peers;  // names of the configuration; new ones get a slot
+  io::DiskId data_disk = io::kNoDisk;
+  io::DiskId meta_disk = io::kNoDisk;  // the same as data_disk when internal
+  bool internal = true;
+  uint64_t data_disk_bytes = 0;
+  uint64_t meta_disk_bytes = 0;
+  uint32_t block = 512;    // logical block size of the data disk
+  bool fast_zero = false;  // the data disk is known to zero without writing
+  uint64_t al_extents = 0;
+  uint64_t timeout_us = 6000000;
+};
+
+enum class Loss : uint8_t { kTimeout, kBrokenPipe, kNetworkFailure, kProtocolError };
+enum class ResyncRole : uint8_t { kNone, kSource, kTarget };
+
+struct EstablishPlan {
+  ResyncRole resync = ResyncRole::kNone;
+  bool exchange_bitmaps = false;
+  uint64_t peer_current_uuid = 0;
+};
+
+struct PeerPatch {
+  uint32_t slot = 0;
+  std::optional<uint64_t> bitmap_uuid;
+  std::optional<uint64_t> generation;
+  std::optional<bool> outdated;
+  bool full_sync = false;  // set every bit towards the peer
+};
+
+struct MetadataPatch {
+  std::optional<uint64_t> if_current_uuid;
+  std::optional<bool> consistent;
+  std::optional<bool> was_up_to_date;
+  std::optional<bool> primary_indicator;
+  std::optional<bool> outdated;
+  bool clear_crashed = false;
+  std::optional<uint64_t> current_uuid;
+  std::vector<uint64_t> add_history;
+  std::vector<PeerPatch> peers;
+};
+
+// Called on the engine's thread; must neither block nor allocate.
+class EventSink {
+ public:
+  virtual void control(uint32_t slot, uint32_t incarnation, std::span<const std::byte> text) = 0;
+  virtual void link_closed(uint32_t slot, uint32_t incarnation, Loss loss, const char* detail) = 0;
+  virtual void resync_started(uint32_t slot, uint32_t incarnation) = 0;
+  virtual void resync_finished(uint32_t slot, uint32_t incarnation) = 0;
+  virtual void generation_changed() = 0;
+  virtual void clients_changed(uint32_t count) = 0;
+  virtual void disk_failed(const char* what, int error) = 0;
+  // The superblock as it is durable now; before the completion of the command that caused it.
+  virtual void metadata_changed(const meta::Superblock& superblock) = 0;
+
+ protected:
+  ~EventSink() = default;
+};
+
+// Written by the engine's thread after each batch, read by any thread (relaxed).
+struct PeerStatistics {
+  std::atomic<bool> receiving{false};
+  std::atomic<uint64_t> out_of_sync_bytes{0};
+  std::atomic<uint64_t> resync_total_bytes{0};
+  std::atomic<uint64_t> resynced_bytes{0};
+  std::atomic<uint64_t> sent_bytes{0};
+  std::atomic<uint64_t> received_bytes{0};
+};
+
+struct Statistics {
+  std::atomic<bool> suspended{false};
+  std::atomic<uint64_t> heartbeat{0};
+  std::atomic<uint64_t> read_bytes{0};
+  std::atomic<uint64_t> written_bytes{0};
+  std::atomic<uint64_t> writes{0};
+  std::atomic<uint64_t> metadata_writes{0};
+  std::atomic<uint64_t> hot_extents{0};
+  std::atomic<uint32_t> client_count{0};
+  std::array<std::atomic<int32_t>, limits::kClients> client_pids{};
+  std::array<PeerStatistics, limits::kSlots> peers;
+};
+
+}  // namespace blkmirror::engine
