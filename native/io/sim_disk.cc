@@ -1,0 +1,120 @@
+// See sim_disk.h.
+#include "io/sim_disk.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/assert.h"
+
+namespace blkmirror::io {
+
+SimDisk::SimDisk(uint64_t size_bytes, uint32_t block_bytes, SimRandom& random)
+    : size_bytes_(size_bytes), block_bytes_(block_bytes), random_(random) {
+  BM_ASSERT(block_bytes == 512 || block_bytes == 4096);
+  BM_ASSERT(size_bytes % block_bytes == 0);
+}
+
+void SimDisk::read(uint64_t offset, std::byte* data, uint32_t length) const {
+  BM_ASSERT(offset <= size_bytes_);
+  BM_ASSERT(length <= size_bytes_ - offset);
+  while (length > 0) {
+    const uint32_t inside = offset % kPageBytes;
+    const uint32_t part = std::min(length, kPageBytes - inside);
+    const auto page = pages_.find(offset / kPageBytes);
+    if (page == pages_.end() || page->second.current == nullptr) {
+      std::memset(data, 0, part);
+    } else {
+      std::memcpy(data, page->second.current.get() + inside, part);
+    }
+    offset += part;
+    data += part;
+    length -= part;
+  }
+}
+
+void SimDisk::write(uint64_t offset, const std::byte* data, uint32_t length, bool durable) {
+  BM_ASSERT(offset % block_bytes_ == 0);
+  BM_ASSERT(length % block_bytes_ == 0);
+  BM_ASSERT(length <= size_bytes_ && offset <= size_bytes_ - length);
+  bool written_back = false;
+  for (uint32_t done = 0; done < length; done += kSectorBytes) {
+    if (done % block_bytes_ == 0) written_back = random_.chance(2);
+    write_sector(offset + done, data == nullptr ? nullptr : data + done, durable, written_back);
+  }
+}
+
+void SimDisk::write_torn(uint64_t offset, const std::byte* data, uint32_t length) {
+  BM_ASSERT(offset % block_bytes_ == 0);
+  BM_ASSERT(length % block_bytes_ == 0);
+  for (uint32_t done = 0; done < length; done += block_bytes_) {
+    if (random_.chance(2)) continue;
+    write(offset + done, data == nullptr ? nullptr : data + done, block_bytes_, false);
+  }
+}
+
+void SimDisk::flush() {
+  for (const uint64_t number : dirty_pages_) {
+    Page& page = pages_[number];
+    BM_ASSERT(page.in_list);
+    page.in_list = false;
+    page.dirty = 0;
+    page.stable.reset();
+  }
+  dirty_pages_.clear();
+}
+
+void SimDisk::power_loss() {
+  for (const uint64_t number : dirty_pages_) lose(pages_[number]);
+  flush();
+  BM_ASSERT(dirty_pages_.empty());
+}
+
+// Each dirty block falls back to the medium's version, or its newest one made it there.
+void SimDisk::lose(Page& page) {
+  const uint32_t sectors = block_bytes_ / kSectorBytes;
+  for (uint32_t first = 0; first < kPageBytes / kSectorBytes; first += sectors) {
+    if (random_.chance(2)) continue;
+    for (uint32_t sector = first; sector < first + sectors; sector++) {
+      if ((page.dirty & (1u << sector)) == 0) continue;
+      const uint32_t inside = sector * kSectorBytes;
+      const std::byte* old = page.stable == nullptr ? nullptr : page.stable.get() + inside;
+      store(page.current, inside, old);
+    }
+  }
+}
+
+void SimDisk::write_sector(uint64_t offset, const std::byte* data, bool durable,
+                           bool written_back) {
+  const uint64_t number = offset / kPageBytes;
+  const uint32_t inside = offset % kPageBytes;
+  const auto bit = static_cast<uint8_t>(1u << (inside / kSectorBytes));
+  Page& page = pages_[number];
+  const bool was_dirty = (page.dirty & bit) != 0;
+  if (durable) {
+    page.dirty &= static_cast<uint8_t>(~bit);
+  } else if (!was_dirty || written_back) {  // the version now replaced is on the medium
+    store(page.stable, inside, page.current == nullptr ? nullptr : page.current.get() + inside);
+    page.dirty |= bit;
+  }
+  store(page.current, inside, data);
+  if (page.dirty != 0 && !page.in_list) {
+    page.in_list = true;
+    dirty_pages_.push_back(number);
+  }
+}
+
+void SimDisk::store(Bytes& page, uint32_t offset, const std::byte* data) {
+  BM_ASSERT(offset % kSectorBytes == 0);
+  BM_ASSERT(offset < kPageBytes);
+  if (page == nullptr) {
+    if (data == nullptr) return;
+    page = std::make_unique<std::byte[]>(kPageBytes);
+  }
+  if (data == nullptr) {
+    std::memset(page.get() + offset, 0, kSectorBytes);
+  } else {
+    std::memcpy(page.get() + offset, data, kSectorBytes);
+  }
+}
+
+}  // namespace blkmirror::io

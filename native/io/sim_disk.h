@@ -1,0 +1,62 @@
+// A simulated disk: sparse contents in memory behind a volatile write cache.
+//
+// What was written is read back at once, but survives power_loss() for certain only when it was
+// written durably or flushed; every other block keeps or loses its writes by a coin toss. A block
+// overwritten in the cache may have been written back before, so any of its versions since the
+// last flush may be the one that survives. Used by SimWorld.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "io/sim_random.h"
+
+namespace blkmirror::io {
+
+class SimDisk {
+ public:
+  SimDisk(uint64_t size_bytes, uint32_t block_bytes, SimRandom& random);
+
+  uint64_t size_bytes() const { return size_bytes_; }
+  uint32_t block_bytes() const { return block_bytes_; }
+
+  // Any offset and length inside the disk.
+  void read(uint64_t offset, std::byte* data, uint32_t length) const;
+  // Whole blocks. A null `data` writes zeroes.
+  void write(uint64_t offset, const std::byte* data, uint32_t length, bool durable);
+  // As write(), but the power or the process may have gone in the middle: each block arrives or
+  // does not.
+  void write_torn(uint64_t offset, const std::byte* data, uint32_t length);
+  void flush();
+  void power_loss();
+  // Blocks that are not certain to survive.
+  bool has_unflushed() const { return !dirty_pages_.empty(); }
+
+ private:
+  static constexpr uint32_t kPageBytes = 4096;
+  static constexpr uint32_t kSectorBytes = 512;
+  using Bytes = std::unique_ptr<std::byte[]>;
+
+  // A null array is a page of zeroes.
+  struct Page {
+    Bytes current;         // what reads return
+    Bytes stable;          // what is on the medium; meaningful in dirty sectors
+    uint8_t dirty = 0;     // one bit for each sector
+    bool in_list = false;  // its number is in dirty_pages_
+  };
+
+  void write_sector(uint64_t offset, const std::byte* data, bool durable, bool written_back);
+  static void store(Bytes& page, uint32_t offset, const std::byte* data);
+  void lose(Page& page);
+
+  uint64_t size_bytes_;
+  uint32_t block_bytes_;
+  SimRandom& random_;
+  std::unordered_map<uint64_t, Page> pages_;  // never iterated over
+  std::vector<uint64_t> dirty_pages_;
+};
+
+}  // namespace blkmirror::io

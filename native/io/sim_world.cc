@@ -1,0 +1,245 @@
+// See sim_world.h. The sockets are in sim_net.cc.
+#include "io/sim_world.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/assert.h"
+#include "io/sim_io.h"
+
+namespace blkmirror::io {
+
+SimWorld::SimWorld(uint64_t seed) : random_(seed), net_(*this) {}
+
+SimWorld::~SimWorld() {
+  for (const SimIo* node : nodes_) BM_ASSERT(node == nullptr);
+}
+
+DiskId SimWorld::make_disk(uint64_t bytes, uint32_t block_bytes) {
+  disks_.push_back({std::make_unique<SimDisk>(bytes, block_bytes, random_), {}});
+  return DiskId{static_cast<uint32_t>(disks_.size() - 1)};
+}
+
+SimDisk& SimWorld::disk(DiskId disk) {
+  BM_ASSERT(static_cast<uint32_t>(disk) < disks_.size());
+  return *disks_[static_cast<uint32_t>(disk)].disk;
+}
+
+SimDiskBehaviour& SimWorld::behaviour(DiskId disk) {
+  BM_ASSERT(static_cast<uint32_t>(disk) < disks_.size());
+  return disks_[static_cast<uint32_t>(disk)].behaviour;
+}
+
+std::vector<std::byte> SimWorld::read_back(DiskId disk, uint64_t offset, uint32_t length) {
+  std::vector<std::byte> bytes(length);
+  this->disk(disk).read(offset, bytes.data(), length);
+  return bytes;
+}
+
+void SimWorld::power_loss(DiskId disk) { this->disk(disk).power_loss(); }
+
+std::pair<SocketId, SocketId> SimWorld::connect_pair(SimIo& a, SimIo& b) {
+  return net_.connect_pair(a, b);
+}
+
+SocketId SimWorld::listen(SimIo& node) { return net_.listen(node); }
+
+SocketId SimWorld::connect(SimIo& node, SocketId listener) { return net_.connect(node, listener); }
+
+void SimWorld::set_partition(SimIo& a, SimIo& b, bool partitioned) {
+  net_.set_partition(a, b, partitioned);
+}
+
+void SimWorld::reset(SocketId socket) { net_.reset(socket); }
+
+void SimWorld::crash(SimIo& node, SimCrash how) {
+  for (const Event& event : heap_) {
+    if (event.node != node.index_ || event.life != node.life_ || event.op == nullptr) continue;
+    Op& op = *event.op;
+    if (event.kind == EventKind::kDisk && (op.impl.kind == kSimWrite || op.impl.kind == kSimZero)) {
+      disk(DiskId{static_cast<uint32_t>(op.impl.fd)})
+          .write_torn(op.impl.offset, reinterpret_cast<const std::byte*>(op.impl.address),
+                      op.impl.length);
+    }
+    op.impl.pending = false;
+  }
+  net_.node_gone(node, how == SimCrash::kPower);
+  node.life_++;
+  node.in_flight_ = 0;
+  node.wake_due_ = false;
+  node.handler_ = nullptr;
+  node.timers_.clear();
+}
+
+bool SimWorld::step() {
+  drop_void_events();
+  const uint64_t event_us = heap_.empty() ? UINT64_MAX : heap_.front().at_us;
+  if (deliver_timer(event_us)) return true;
+  if (heap_.empty()) return false;
+  const Event event = heap_.front();
+  pop_event();
+  BM_ASSERT(event.at_us >= now_us_);
+  now_us_ = event.at_us;
+  deliver(event);
+  return true;
+}
+
+bool SimWorld::run_until(const std::function<bool()>& predicate, uint64_t max_us) {
+  const uint64_t end_us = now_us_ + max_us;
+  for (size_t i = 0; i < nodes_.size(); i++) {
+    if (nodes_[i] != nullptr) end_batch(*nodes_[i], nodes_[i]->life_);
+  }
+  while (!predicate()) {
+    const uint64_t next = next_us();
+    if (next > end_us) {
+      now_us_ = end_us;
+      return false;
+    }
+    if (!step()) return false;
+  }
+  return true;
+}
+
+bool SimWorld::later(const Event& a, const Event& b) {
+  return a.at_us != b.at_us ? a.at_us > b.at_us : a.sequence > b.sequence;
+}
+
+void SimWorld::schedule(uint64_t after_us, EventKind kind, SimIo& node, Op* op, int32_t result,
+                        SocketId socket) {
+  BM_ASSERT(nodes_[node.index_] == &node);
+  BM_ASSERT(after_us < UINT64_MAX - now_us_);
+  heap_.push_back(
+      {now_us_ + after_us, sequence_++, kind, node.index_, node.life_, op, result, socket});
+  std::push_heap(heap_.begin(), heap_.end(), later);
+}
+
+void SimWorld::pop_event() {
+  BM_ASSERT(!heap_.empty());
+  std::pop_heap(heap_.begin(), heap_.end(), later);
+  heap_.pop_back();
+}
+
+// Those of nodes that crashed or are gone.
+void SimWorld::drop_void_events() {
+  while (!heap_.empty()) {
+    const SimIo* node = nodes_[heap_.front().node];
+    if (node != nullptr && node->life_ == heap_.front().life) return;
+    pop_event();
+  }
+}
+
+uint64_t SimWorld::next_us() {
+  drop_void_events();
+  uint64_t next = heap_.empty() ? UINT64_MAX : heap_.front().at_us;
+  for (SimIo* node : nodes_) {
+    if (node != nullptr) next = std::min(next, node->timers_.next_deadline_us());
+  }
+  return next;
+}
+
+// Fires the earliest timer due no later than `before_us`; false when there is none.
+bool SimWorld::deliver_timer(uint64_t before_us) {
+  SimIo* first = nullptr;
+  for (SimIo* node : nodes_) {
+    if (node == nullptr || node->timers_.next_deadline_us() == TimerQueue::kNever) continue;
+    const uint64_t deadline_us = node->timers_.next_deadline_us();
+    if (deadline_us > before_us) continue;
+    if (first == nullptr || deadline_us < first->timers_.next_deadline_us()) first = node;
+  }
+  if (first == nullptr) return false;
+  now_us_ = std::max(now_us_, first->timers_.next_deadline_us());
+  const uint32_t life = first->life_;
+  Timer* timer = first->timers_.take_due(now_us_);
+  BM_ASSERT(timer != nullptr);
+  timer->fire(*timer);
+  end_batch(*first, life);
+  return true;
+}
+
+void SimWorld::deliver(const Event& event) {
+  SimIo& node = *nodes_[event.node];
+  switch (event.kind) {
+    case EventKind::kDisk:
+      finish(node, *event.op, apply(*event.op));
+      break;
+    case EventKind::kComplete:
+      finish(node, *event.op, event.result);
+      break;
+    case EventKind::kReceive:
+      net_.on_receive(event.socket);
+      break;
+    case EventKind::kSend:
+      net_.on_send(event.socket);
+      break;
+    case EventKind::kArrive:
+      net_.on_arrive(event.socket);
+      break;
+    case EventKind::kAccept:
+      net_.on_accept(event.socket);
+      break;
+    case EventKind::kWoken:
+      node.wake_due_ = false;
+      if (node.handler_ != nullptr) node.handler_->woken();
+      break;
+  }
+  end_batch(node, event.life);
+}
+
+void SimWorld::finish(SimIo& node, Op& op, int32_t result) {
+  BM_ASSERT(op.impl.pending);
+  BM_ASSERT(node.in_flight_ > 0);
+  op.impl.pending = false;
+  node.in_flight_--;
+  op.complete(op, result);
+}
+
+void SimWorld::end_batch(SimIo& node, uint32_t life) {
+  if (node.life_ == life && node.handler_ != nullptr) node.handler_->batch_end();
+}
+
+void SimWorld::submit_disk(SimIo& node, Op& op) {
+  const DiskId id{static_cast<uint32_t>(op.impl.fd)};
+  if (op.impl.kind == kSimFlush) {
+    // A disk may do all of it at once, or include writes that complete meanwhile.
+    op.impl.flags = random_.chance(2) ? 1 : 0;
+    if (op.impl.flags == 1 && behaviour(id).flush_error == 0) disk(id).flush();
+  }
+  schedule(disk_delay_us(id, op), EventKind::kDisk, node, &op, 0, kNoSocket);
+}
+
+uint64_t SimWorld::disk_delay_us(DiskId disk, const Op& op) {
+  const SimDiskBehaviour& how = behaviour(disk);
+  const uint64_t delay_us = random_.between(how.minimum_us, how.maximum_us);
+  return op.impl.kind == kSimFlush ? delay_us + how.flush_us : delay_us;
+}
+
+// What the operation does to the disk, and its result.
+int32_t SimWorld::apply(Op& op) {
+  DiskEntry& entry = disks_[static_cast<uint32_t>(op.impl.fd)];
+  SimDisk& disk = *entry.disk;
+  if (const int32_t error = injected(entry, op); error != 0) return error;
+  if (op.impl.kind == kSimFlush) {
+    if (op.impl.flags == 0) disk.flush();
+    return 0;
+  }
+  if (op.impl.length > disk.size_bytes()) return -EIO;
+  if (op.impl.offset > disk.size_bytes() - op.impl.length) return -EIO;
+  auto* data = reinterpret_cast<std::byte*>(op.impl.address);
+  if (op.impl.kind == kSimRead) {
+    disk.read(op.impl.offset, data, op.impl.length);
+  } else {
+    disk.write(op.impl.offset, data, op.impl.length, op.impl.flags == 1);
+  }
+  return 0;
+}
+
+int32_t SimWorld::injected(const DiskEntry& entry, const Op& op) const {
+  const SimDiskBehaviour& how = entry.behaviour;
+  if (op.impl.kind == kSimFlush) return how.flush_error;
+  if (op.impl.offset >= how.error_end) return 0;
+  if (op.impl.offset + op.impl.length <= how.error_begin) return 0;
+  if (op.impl.kind == kSimRead) return how.read_error;
+  return op.impl.kind == kSimWrite ? how.write_error : how.zero_error;
+}
+
+}  // namespace blkmirror::io

@@ -1,0 +1,123 @@
+// A simulated world in one thread: a virtual clock, disks with volatile caches, sockets with
+// latency, partitions, crashes. The same seed and the same calls give the same run.
+//
+// Nodes are SimIo objects (sim_io.h). step() delivers one event to one node and then runs that
+// node's batch_end(). Ids of disks and sockets are indexes that are never used again, so a node
+// that starts anew after a crash finds its disks under their old ids. Used by native tests.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "io/io.h"
+#include "io/sim_disk.h"
+#include "io/sim_net.h"
+#include "io/sim_random.h"
+
+namespace blkmirror::io {
+
+class SimIo;
+
+// How long one disk operation takes, and which of them fail. Change it at any time.
+struct SimDiskBehaviour {
+  uint32_t minimum_us = 20;
+  uint32_t maximum_us = 200;
+  uint32_t flush_us = 500;
+  int32_t read_error = 0;  // negative errno of every such operation that touches the range
+  int32_t write_error = 0;
+  int32_t flush_error = 0;
+  int32_t zero_error = 0;  // -EOPNOTSUPP: cannot zero
+  uint64_t error_begin = 0;
+  uint64_t error_end = UINT64_MAX;
+};
+
+enum class SimCrash : uint8_t {
+  kProcess,  // the kernel closes its sockets; peers see a reset
+  kPower,    // peers see nothing
+};
+
+class SimWorld {
+ public:
+  explicit SimWorld(uint64_t seed);
+  ~SimWorld();
+
+  uint64_t now_us() const { return now_us_; }
+  SimRandom& random() { return random_; }
+  SimNet& net() { return net_; }
+
+  DiskId make_disk(uint64_t bytes, uint32_t block_bytes);
+  SimDisk& disk(DiskId disk);
+  SimDiskBehaviour& behaviour(DiskId disk);
+  std::vector<std::byte> read_back(DiskId disk, uint64_t offset, uint32_t length);
+  // Drops what was not flushed; crash the nodes that use the disk first.
+  void power_loss(DiskId disk);
+
+  // Two ends of one connection.
+  std::pair<SocketId, SocketId> connect_pair(SimIo& a, SimIo& b);
+  SocketId listen(SimIo& node);
+  // kNoSocket when nobody listens there any more. While partitioned the other end waits.
+  SocketId connect(SimIo& node, SocketId listener);
+  // Nothing passes between the two nodes until set to false; then what was held arrives.
+  void set_partition(SimIo& a, SimIo& b, bool partitioned);
+  // Both ends of this socket's connection fail with ECONNRESET.
+  void reset(SocketId socket);
+
+  // The node's operations vanish (its disk writes may still arrive, in part) and its sockets go.
+  // Afterwards the objects above that SimIo may be destroyed, and new ones use it anew.
+  void crash(SimIo& node, SimCrash how);
+
+  // Delivers the next event and runs its node's batch_end(); false when none is left.
+  bool step();
+  // Runs every node's batch_end(), then steps until the predicate holds (true) or `max_us` of
+  // virtual time have passed or nothing is left to do (false).
+  bool run_until(const std::function<bool()>& predicate, uint64_t max_us);
+
+ private:
+  friend class SimIo;
+  friend class SimNet;
+
+  enum class EventKind : uint8_t { kDisk, kComplete, kReceive, kSend, kArrive, kAccept, kWoken };
+  struct Event {
+    uint64_t at_us;
+    uint64_t sequence;  // orders events of the same time
+    EventKind kind;
+    uint32_t node;
+    uint32_t life;  // of the node: an event of an earlier life is void
+    Op* op;         // kDisk, kComplete
+    int32_t result;
+    SocketId socket;  // kReceive, kSend, kArrive, kAccept
+  };
+  struct DiskEntry {
+    std::unique_ptr<SimDisk> disk;
+    SimDiskBehaviour behaviour;
+  };
+
+  static bool later(const Event& a, const Event& b);
+  void schedule(uint64_t after_us, EventKind kind, SimIo& node, Op* op, int32_t result,
+                SocketId socket);
+  uint64_t next_us();
+  void pop_event();
+  void drop_void_events();
+  bool deliver_timer(uint64_t before_us);
+  void deliver(const Event& event);
+  void finish(SimIo& node, Op& op, int32_t result);
+  void end_batch(SimIo& node, uint32_t life);
+  void submit_disk(SimIo& node, Op& op);
+  uint64_t disk_delay_us(DiskId disk, const Op& op);
+  int32_t apply(Op& op);
+  int32_t injected(const DiskEntry& entry, const Op& op) const;
+
+  SimRandom random_;
+  SimNet net_;
+  uint64_t now_us_ = 1'000'000;
+  uint64_t sequence_ = 0;
+  std::vector<Event> heap_;
+  std::vector<DiskEntry> disks_;
+  std::vector<SimIo*> nodes_;
+};
+
+}  // namespace blkmirror::io
