@@ -45,6 +45,7 @@ class BufferPool {
   Buffer* try_get(uint32_t length);
   // Puts the waiter at the end of the line.
   void wait(BufferWaiter& waiter);
+  // Leaves the line; whoever stood behind may be served inside this call.
   void cancel(BufferWaiter& waiter);
 
   static void reference(Buffer& buffer);
@@ -68,6 +69,8 @@ class BufferPool {
   Buffer* take(uint32_t order);
   void give_back(Buffer& buffer);
   void serve_line();
+  bool available(uint32_t order) const;
+  void insert_free(uint32_t page, uint32_t order);
   uint32_t page_of(const FreeBlock& block) const;
 
   std::byte* region_ = nullptr;
