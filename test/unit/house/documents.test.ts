@@ -1,0 +1,33 @@
+// The house checks its documents: the commands they name exist, and so do the paths they link to.
+
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { root, sourceFiles } from './tree';
+
+const documents = sourceFiles(/\.md$/);
+const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+  scripts: Record<string, string>;
+  bin: Record<string, string>;
+};
+
+test('every `npm run` command in the documents exists', () => {
+  const unknown = documents.flatMap(({ path, text }) =>
+    [...text.matchAll(/npm run ([a-z:]+)/g)]
+      .filter(([, name = '']) => !(name in manifest.scripts))
+      .map(([command]) => `${path}: ${command}`),
+  );
+  expect(unknown).toEqual([]);
+});
+
+test('every relative link in the documents leads somewhere', () => {
+  const broken = documents.flatMap(({ path, text }) =>
+    [...text.matchAll(/\]\((?!https?:|#)([^)#\s]+)/g)]
+      .filter(([, target = '']) => !existsSync(join(root, dirname(path), target)))
+      .map(([, target = '']) => `${path}: ${target}`),
+  );
+  expect(broken).toEqual([]);
+});
+
+test.each(Object.entries(manifest.bin))('the program %s is there', (_name, path) => {
+  expect(existsSync(join(root, path))).toBe(true);
+});
