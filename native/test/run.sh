@@ -1,21 +1,17 @@
 #!/usr/bin/env bash
 # Builds and runs the native tests: native/test/run.sh [PART-OF-A-FILE-NAME ...]
 # SANITIZE=1 builds them with the address and undefined-behaviour sanitizers, in a folder of its own.
-# Prints each binary's `ok NAME` and `FAIL NAME: why` lines; a test that cannot be built or that dies
-# is a FAIL line too. Exit status 1 when anything failed.
+# The tests in big_endian.list run a second time, built for s390x, under qemu-user.
+# Prints each binary's `ok NAME` and `FAIL NAME: why` lines; a source that does not compile and a
+# test that dies are FAIL lines too. Exit status 1 when anything failed.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here" || exit 1
-out=$here/../../build-native
-flags='-O1 -g'
-if [ "${SANITIZE:-0}" = 1 ]; then
-  out=$out/sanitize
-  flags='-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all'
-fi
-mkdir -p "$out"
-out=$(cd "$out" && pwd)
-exec 9>"$out/.lock"
+mkdir -p ../../build-native
+base=$(cd ../../build-native && pwd)
+exec 9>"$base/.lock"
 flock 9
+failed=0
 
 wanted() {
   [ "$#" -eq 1 ] && return 0
@@ -25,29 +21,77 @@ wanted() {
   return 1
 }
 
+# build OUT LOG ARGUMENTS...: make with output to a log; whatever can be built is built.
+build() {
+  local out=$1 log=$2
+  shift 2
+  make -s -k -j2 OUT="$out" "$@" >>"$log" 2>&1
+}
+
+# run_tests OUT LOG PREFIX RUNNER NAMES...: runs the built tests, naming those that are not there.
+run_tests() {
+  local out=$1 log=$2 prefix=$3 runner=$4 name status
+  shift 4
+  for name in "$@"; do
+    if [ ! -x "$out/$name" ]; then
+      echo "FAIL $prefix$name: does not build, see $log"
+      failed=1
+      continue
+    fi
+    # shellcheck disable=SC2086 # the runner is words, or nothing
+    timeout 300 $runner "$out/$name" 9>&- | sed -u "s/^ok /ok $prefix/; s/^FAIL /FAIL $prefix/"
+    status=${PIPESTATUS[0]}
+    if [ "$status" -gt 1 ]; then echo "FAIL $prefix$name: ended with status $status"; fi
+    if [ "$status" -ne 0 ]; then failed=1; fi
+  done
+}
+
+run_here() {
+  local out=$base flags='-O1 -g' log
+  if [ "${SANITIZE:-0}" = 1 ]; then
+    out=$base/sanitize
+    flags='-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all'
+  fi
+  mkdir -p "$out"
+  log=$out/build.log
+  : >"$log"
+  build "$out" "$log" CXXFLAGS="$flags" objects
+  # With names given, a source that those tests do not need may be broken.
+  if ! build "$out" "$log" CXXFLAGS="$flags" tests TESTS="$*" || [ $all = yes ]; then
+    head -c 8000 "$log" >&2
+  fi
+  if [ $all = yes ] && grep -q 'obj/.*\.o\] Error' "$log"; then
+    echo "FAIL compile: $(grep -o 'obj/.*\.o\] Error' "$log" | sed 's/\] Error//' | tr '\n' ' ')"
+    failed=1
+  fi
+  run_tests "$out" "$log" '' '' "$@"
+}
+
+run_big_endian() {
+  local out=$base/s390x log=$base/s390x/build.log
+  local -a make_arguments=(CXX=s390x-linux-gnu-g++ AR=s390x-linux-gnu-ar LIBS='-static -pthread'
+    DIRS='base nbd peer disk meta')
+  mkdir -p "$out"
+  : >"$log"
+  build "$out" "$log" "${make_arguments[@]}" objects
+  build "$out" "$log" "${make_arguments[@]}" tests TESTS="$*" || head -c 4000 "$log" >&2
+  run_tests "$out" "$log" 's390x_' 'qemu-s390x' "$@"
+}
+
+all=no
+if [ $# -eq 0 ]; then all=yes; fi
 names=()
 for source in test_*.cc; do
   [ -e "$source" ] || continue
   name=${source%.cc}
   if wanted "$name" "$@"; then names+=("$name"); fi
 done
+run_here "${names[@]}"
 
-build() { make -s -k -j2 OUT="$out" CXXFLAGS="$flags" "$@" >>"$out/build.log" 2>&1; }
-: >"$out/build.log"
-failed=0
-build objects || true
-build tests TESTS="${names[*]}" || true
-if grep -q 'error' "$out/build.log"; then head -c 8000 "$out/build.log" >&2; fi
-
-for name in "${names[@]}"; do
-  if ! build -q "$out/$name" || [ ! -x "$out/$name" ]; then
-    echo "FAIL $name: does not build, see $out/build.log"
-    failed=1
-    continue
-  fi
-  timeout 120 "$out/$name" 9>&-
-  status=$?
-  if [ $status -gt 1 ]; then echo "FAIL $name: ended with status $status"; fi
-  if [ $status -ne 0 ]; then failed=1; fi
-done
+big_endian=()
+while read -r name; do
+  case $name in '' | '#'*) continue ;; esac
+  if wanted "$name" "$@"; then big_endian+=("$name"); fi
+done <big_endian.list
+if [ "${SANITIZE:-0}" != 1 ] && [ ${#big_endian[@]} -gt 0 ]; then run_big_endian "${big_endian[@]}"; fi
 exit $failed

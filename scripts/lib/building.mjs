@@ -60,8 +60,19 @@ export function buildTypescript() {
   if (filesBelow('src', (file) => file.endsWith('.ts')).length === 0) return 0;
   rmSync(join(root, TS_STAMP), { force: true });
   const status = run(npmBin('tsc'), ['-p', 'tsconfig.build.json']);
-  if (status === 0) writeStamp(TS_STAMP, hash);
+  if (status === 0) {
+    removeOrphans();
+    writeStamp(TS_STAMP, hash);
+  }
   return status;
+}
+
+/** Removes from dist/ what was built from a source that is no longer there. */
+function removeOrphans() {
+  for (const built of filesBelow('dist', (file) => /\.js(\.map)?$/.test(file))) {
+    const source = built.replace(/^dist/, 'src').replace(/\.js(\.map)?$/, '.ts');
+    if (!existsSync(join(root, source))) rmSync(join(root, built));
+  }
 }
 
 export function makeProgramsRunnable() {
