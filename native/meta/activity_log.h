@@ -11,11 +11,11 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
+#include <memory>
 
 #include "io/io.h"
 #include "meta/layout.h"
-#include "meta/superblock_store.h"
+#include "meta/waiter.h"
 
 namespace blkmirror::meta {
 
@@ -46,7 +46,7 @@ class ActivityLog {
 
  private:
   struct Private;
-  Private* private_;
+  std::unique_ptr<Private> private_;
 };
 
 }  // namespace blkmirror::meta

@@ -10,12 +10,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 
 #include "io/io.h"
 #include "meta/layout.h"
-#include "meta/superblock_store.h"
+#include "meta/waiter.h"
 
 namespace blkmirror::meta {
 
@@ -61,7 +62,7 @@ class Bitmap {
 
  private:
   struct Private;
-  Private* private_;
+  std::unique_ptr<Private> private_;
 };
 
 }  // namespace blkmirror::meta

@@ -22,6 +22,9 @@ inline constexpr uint32_t kLogPageHeaderBytes = 32;
 inline constexpr uint32_t kExtentsPerLogPage = (4096 - kLogPageHeaderBytes) * 8;
 inline constexpr uint32_t kStatesPerStatePage = 4096 - 32;  // one byte for each bitmap page
 
+// Larger devices are refused, so no arithmetic on offsets overflows.
+inline constexpr uint64_t kMaxDeviceBytes = uint64_t{1} << 50;
+
 struct Area {
   uint64_t offset = 0;  // bytes from the start of the metadata's disk
   uint64_t length = 0;  // bytes
@@ -41,12 +44,22 @@ struct Layout {
   uint64_t log_page_count() const;
   uint64_t bitmap_page_count() const;  // for one slot
   uint64_t state_page_count() const;   // for one slot
+
+  // Where a page lies on the metadata's disk.
+  uint64_t log_page_offset(uint64_t page) const;
+  uint64_t state_page_offset(uint32_t slot, uint64_t page) const;
+  uint64_t bitmap_page_offset(uint32_t slot, uint64_t page) const;
 };
 
 // `data_bytes`: size of the data disk; `metadata_bytes`: of the metadata's disk (the same disk
-// when internal); `slots`: 1 to 31; `block`: 512 or 4096. ENOSPC when the disk is too small.
+// when internal); `slots`: 1 to 31; `block`: 512 or 4096. ENOSPC when the disk is too small,
+// EFBIG when it is larger than kMaxDeviceBytes.
 Result<Layout> compute_layout(bool internal, uint64_t data_bytes, uint64_t metadata_bytes,
                               uint32_t slots, uint32_t block);
+
+// Whether a layout read from a disk is one that may be used: sizes and slots in range, areas
+// aligned, large enough, apart from each other and from the data, within metadata_bytes.
+bool layout_valid(const Layout& layout, uint32_t block);
 
 // Where a superblock is looked for: the first slot's offset for a disk of that size.
 uint64_t superblock_offset(bool internal, uint64_t disk_bytes);

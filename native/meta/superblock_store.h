@@ -6,24 +6,18 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
-#include "base/list.h"
 #include "io/io.h"
 #include "meta/superblock.h"
+#include "meta/waiter.h"
 
 namespace blkmirror::meta {
-
-// Told once with 0 or a positive errno. Embedded in whoever waits for metadata.
-struct Waiter {
-  void (*done)(Waiter& waiter, int error) = nullptr;
-  void* owner = nullptr;
-  uint64_t ticket = 0;  // for the implementation
-  ListLink link;
-};
 
 class SuperblockStore {
  public:
   SuperblockStore(io::Io& io, io::DiskId disk);
+  // idle(), unless the world of `io` has ended before.
   ~SuperblockStore();
 
   // Reads both slots at `offset`; the newest that is valid becomes current(). ENODATA, ENOTSUP,
@@ -31,6 +25,7 @@ class SuperblockStore {
   void load(uint64_t offset, Waiter& waiter);
   Superblock& current() { return current_; }
   const Superblock& current() const { return current_; }
+  // Raises current().revision. Needs no load() when current() was filled in (a fresh superblock).
   void commit(Waiter& waiter);
   // True when no update is under way or waiting.
   bool idle() const;
@@ -40,7 +35,7 @@ class SuperblockStore {
   struct Private;
   Superblock current_;
   uint64_t page_writes_ = 0;
-  Private* private_;
+  std::unique_ptr<Private> private_;
 };
 
 }  // namespace blkmirror::meta
