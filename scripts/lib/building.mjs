@@ -41,7 +41,9 @@ export function buildNative() {
   const headers = nodeHeadersFolder();
   const args = ['-C', 'native', '-j', '2', '--loglevel=error'];
   if (headers !== undefined) args.push(`--nodedir=${headers}`);
-  const status = runQuietly(npmBin('node-gyp'), ['configure', 'build', ...args]);
+  // Two builds at once would write the same objects: the second waits.
+  const nodeGyp = [npmBin('node-gyp'), 'configure', 'build', ...args];
+  const status = runQuietly('flock', ['native/binding.gyp', ...nodeGyp]);
   if (status === 0) writeStamp(NATIVE_STAMP, hash);
   return status;
 }
