@@ -7,7 +7,7 @@
       "defines": ["NAPI_VERSION=8", "NAPI_DISABLE_CPP_EXCEPTIONS", "_GNU_SOURCE"],
       "cflags!": ["-O3"],
       "cflags": ["-O2", "-g", "-fvisibility=hidden", "<!@(pkg-config --cflags liburing)"],
-      "cflags_cc!": ["-std=gnu++17", "-std=gnu++20", "-fexceptions", "-frtti", "-O3"],
+      "cflags_cc!": ["-std=gnu++17", "-fexceptions", "-frtti", "-O3"],
       "cflags_cc": [
         "-std=gnu++20",
         "-fno-exceptions",

@@ -11,8 +11,8 @@ import type { SourceFile } from './tree';
 /** For each folder of src (main.ts being 'main'), what it may import besides itself. */
 const BELOW: Readonly<Record<string, readonly string[]>> = {
   main: ['dbus', 'systemd', 'service', 'resource', 'rules', 'plane', 'config', 'model'],
-  dbus: ['service', 'resource', 'model'],
-  systemd: ['service', 'resource', 'plane', 'model'],
+  dbus: ['service', 'resource', 'rules', 'plane', 'config', 'model'],
+  systemd: ['service', 'resource', 'rules', 'plane', 'config', 'model'],
   service: ['resource', 'rules', 'plane', 'config', 'model'],
   resource: ['rules', 'plane', 'config', 'model'],
   rules: ['model'],
@@ -20,7 +20,7 @@ const BELOW: Readonly<Record<string, readonly string[]>> = {
   config: ['model'],
   model: [],
   offline: ['config', 'plane', 'model'],
-  cli: ['offline', 'config', 'model'],
+  cli: ['offline', 'config', 'plane', 'model'],
 };
 
 /** npm packages that only some folders may use; any other dependency may be used anywhere. */
@@ -28,6 +28,7 @@ const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   'dbus-next': ['dbus', 'cli'],
   'sd-notify': ['systemd'],
   ini: ['config'],
+  xml2js: ['dbus'],
   'cli-table3': ['cli'],
   commander: ['cli', 'main'],
 };
