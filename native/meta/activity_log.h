@@ -26,13 +26,14 @@ class ActivityLog {
 
   // Prepares for `layout` and reads every page. 0 or a positive errno.
   void load(const Layout& layout, uint64_t metadata_id, Waiter& waiter);
-  // Writes every page with nothing hot (a fresh log), then flushes.
+  // Writes every page with nothing hot (a fresh log), then flushes. The log is usable then.
   void format(const Layout& layout, uint64_t metadata_id, Waiter& waiter);
 
   bool hot(uint64_t extent) const;
   void heat(uint64_t extent, Waiter& waiter);
   // Starts the batch for what heat() and cool() asked since the last; from batch_end().
   void batch_end();
+  // Nothing happens when the extent is not hot(), also when it is only becoming so.
   void cool(uint64_t extent);
   // Calls `waiter` once everything cooled so far is durable.
   void commit(Waiter& waiter);

@@ -34,12 +34,15 @@ class Bitmap {
 
   void load(const Layout& layout, uint64_t metadata_id, Waiter& waiter);
   // Writes states of `state` for every page of every slot (a fresh bitmap), then flushes.
+  // load() comes after it.
   void format(const Layout& layout, uint64_t metadata_id, PageState state, Waiter& waiter);
 
   // Marks every block that the range touches, for each slot in the mask (bit n: slot n).
   void set(uint32_t slot_mask, uint64_t offset, uint32_t length);
   // Clears the blocks that lie wholly in the range (the device's short last block counts as
-  // whole when the range reaches the device's end).
+  // whole when the range reaches the device's end). Only for blocks whose copy is on stable
+  // storage: a write_back() already under way or waiting may make this durable. Where no pool
+  // page is left, bits of a page that was all stay.
   void clear(uint32_t slot, uint64_t offset, uint32_t length);
   void set_all(uint32_t slot);
   void clear_all(uint32_t slot);
