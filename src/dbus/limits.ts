@@ -1,0 +1,16 @@
+/**
+ * The limits of the D-Bus side: calls, names, deadlines, reconnection.
+ */
+
+/** Calls being worked on at once; more are refused with LimitsExceeded. */
+export const MAX_PENDING_CALLS = 256;
+/** Callers whose identity is remembered. */
+export const MAX_KNOWN_CALLERS = 1024;
+/** Deadline of every call this side makes, and of connecting. */
+export const CALL_DEADLINE_MS = 5000;
+export const MIN_RECONNECT_MS = 200;
+export const MAX_RECONNECT_MS = 5000;
+/** How long the end of the connection may take to send what was written. */
+export const CLOSE_DEADLINE_MS = 500;
+/** What is quoted of a caller's text in a message. */
+export const MAX_QUOTED_CHARACTERS = 64;
