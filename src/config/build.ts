@@ -1,0 +1,108 @@
+/**
+ * Makes one ResourceConfig of the sections of its file and the defaults, and checks what only
+ * the whole can tell: missing options, number of nodes, addresses used twice. Pure.
+ */
+import type { NodeName, ResourceName } from '../model/states';
+import { canonicalAddress, parseAddress } from './address';
+import { MAX_NODES, MIN_NODES } from './limits';
+import { lineKey, rememberLines } from './lines';
+import type { ProblemList } from './problems';
+import type { Section, Sections } from './sections';
+import type { SectionKind } from './schema';
+import type { NodeConfig, ResourceConfig } from './types';
+
+/** undefined when something is missing; `problems` then says what. */
+export function buildResource(
+  name: ResourceName,
+  defaults: Sections,
+  own: Sections,
+  problems: ProblemList,
+): ResourceConfig | undefined {
+  const nodeSections = own.filter((section) => section.kind === 'node');
+  checkNodeCount(nodeSections, problems);
+  const nodes = nodeSections.flatMap((section) => buildNode(section, problems) ?? []);
+  checkNodes(nodeSections, nodes, problems);
+  if (problems.count > 0) return undefined;
+  const option = (kind: SectionKind, key: string, otherwise: string): string =>
+    valueOf(own, kind, key) ?? valueOf(defaults, kind, key) ?? otherwise;
+  const config: ResourceConfig = {
+    name,
+    file: problems.file,
+    device: option('resource', 'device', 'auto'),
+    protocol: 'C',
+    timeoutMs: Number(option('net', 'timeout-ms', '6000')),
+    sndbufBytes: Number(option('net', 'sndbuf-bytes', '0')),
+    rcvbufBytes: Number(option('net', 'rcvbuf-bytes', '0')),
+    alExtents: Number(option('disk', 'al-extents', '0')),
+    nodes: nodes.sort((a, b) => (a.name < b.name ? -1 : 1)),
+  };
+  rememberLines(config, collectLines(own));
+  return config;
+}
+
+function valueOf(sections: Sections, kind: SectionKind, key: string): string | undefined {
+  return sections.find((section) => section.kind === kind)?.options.get(key)?.value;
+}
+
+function checkNodeCount(sections: Sections, problems: ProblemList): void {
+  const last = sections.at(-1)?.line ?? 1;
+  if (sections.length < MIN_NODES) {
+    const found = sections.length === 0 ? 'no [node "NAME"] section' : 'only one node';
+    problems.add(last, `${found}; a mirror needs two, write a [node "NAME"] section for each`);
+  }
+  const surplus = sections[MAX_NODES];
+  if (surplus !== undefined) {
+    problems.add(surplus.line, `more than ${MAX_NODES} nodes; remove ${surplus.name}`);
+  }
+}
+
+function buildNode(section: Section, problems: ProblemList): NodeConfig | undefined {
+  const address = section.options.get('address');
+  const disk = section.options.get('disk');
+  if (address === undefined) {
+    const example = '192.0.2.1:7788';
+    problems.add(section.line, `${section.name} has no address; add address = ${example}`);
+  }
+  if (disk === undefined) {
+    problems.add(section.line, `${section.name} has no disk; add disk = /dev/vg0/r0`);
+  }
+  const parsed = address?.valid === true ? parseAddress(address.value) : undefined;
+  if (address === undefined || disk === undefined || parsed?.ok !== true) return undefined;
+  return {
+    name: section.label as NodeName,
+    address: address.value,
+    host: parsed.address.host,
+    port: parsed.address.port,
+    disk: disk.value,
+    metaDisk: section.options.get('meta-disk')?.value ?? 'internal',
+  };
+}
+
+function checkNodes(sections: Sections, nodes: readonly NodeConfig[], problems: ProblemList): void {
+  const users = new Map<string, NodeConfig>();
+  for (const node of nodes) {
+    const section = sections.find((other) => other.label === node.name);
+    const lineFor = (key: string): number => section?.options.get(key)?.line ?? 1;
+    const address = canonicalAddress(node);
+    const other = users.get(address);
+    if (other !== undefined && other.name !== node.name) {
+      problems.add(
+        lineFor('address'),
+        `node ${other.name} has this address too; give each node its own host or port`,
+      );
+    }
+    users.set(address, other ?? node);
+    if (node.metaDisk === node.disk && node.disk !== '') {
+      problems.add(lineFor('meta-disk'), 'this is the disk itself; write meta-disk = internal');
+    }
+  }
+}
+
+function collectLines(sections: Sections): ReadonlyMap<string, number> {
+  const lines = new Map<string, number>();
+  for (const section of sections) {
+    lines.set(lineKey(section.name, ''), section.line);
+    for (const [key, option] of section.options) lines.set(lineKey(section.name, key), option.line);
+  }
+  return lines;
+}

@@ -1,0 +1,147 @@
+/**
+ * All sections and options there are, what their values may be, and what is wrong with others.
+ *
+ * An option that is not in these tables is refused, never ignored. Pure; called by load.ts.
+ */
+import { didYouMean, nearestName } from './nearest';
+import {
+  MAX_AL_EXTENTS,
+  MAX_PATH_BYTES,
+  MAX_SOCKET_BUFFER_BYTES,
+  MAX_TIMEOUT_MS,
+  MIN_SOCKET_BUFFER_BYTES,
+  MIN_TIMEOUT_MS,
+} from './limits';
+import { parseAddress } from './address';
+
+export const SECTION_KINDS = ['resource', 'net', 'disk', 'node'] as const;
+export type SectionKind = (typeof SECTION_KINDS)[number];
+
+/** What is wrong with a value and what would be right; undefined when it is right. */
+export type ValueCheck = (value: string) => string | undefined;
+
+const NODE_OPTIONS: Readonly<Record<string, ValueCheck>> = {
+  address: (value) => {
+    const parsed = parseAddress(value);
+    return parsed.ok ? undefined : parsed.problem;
+  },
+  disk: (value) => pathProblem(value, 'write the path of a block device or file, from /'),
+  'meta-disk': (value) =>
+    value === 'internal'
+      ? undefined
+      : pathProblem(value, 'write internal, or the path of a block device or file, from /'),
+};
+
+const OPTIONS: Readonly<Record<SectionKind, Readonly<Record<string, ValueCheck>>>> = {
+  resource: { device: deviceProblem, protocol: protocolProblem },
+  net: {
+    'timeout-ms': integerCheck('milliseconds', MIN_TIMEOUT_MS, MAX_TIMEOUT_MS),
+    'sndbuf-bytes': socketBufferCheck(),
+    'rcvbuf-bytes': socketBufferCheck(),
+  },
+  disk: { 'al-extents': integerCheck('extents, 0 for no limit', 0, MAX_AL_EXTENTS) },
+  node: NODE_OPTIONS,
+};
+
+/** Options of DRBD that people bring along; what blkmirror has instead is found by nearness. */
+const DRBD_OPTIONS = new Set(
+  `after-resync-target after-sb-0pri after-sb-1pri after-sb-2pri al-updates allow-two-primaries
+  always-asbp auto-promote auto-promote-timeout bitmap c-delay-target c-fill-target c-max-rate
+  c-min-rate c-plan-ahead congestion-extents congestion-fill connect-int cpu-mask cram-hmac-alg
+  csums-after-crash-only csums-alg data-integrity-alg degr-wfc-timeout disable-write-same
+  discard-zeroes-if-aligned disk-barrier disk-drain disk-flushes disk-timeout fence-peer fencing
+  handlers initial-split-brain ko-count max-bio-bvecs max-buffers max-epoch-size max-io-depth
+  md-flushes node-id on-congestion on-io-error on-no-data-accessible on-no-quorum options
+  outdated-wfc-timeout peer-ack-delay peer-ack-window peer-max-bio-size ping-int ping-timeout
+  pri-lost pri-lost-after-sb quorum quorum-minimum-redundancy rdma-ctrl-rcvbuf-size
+  read-balancing resync-after resync-rate rr-conflict rs-discard-granularity set-defaults-to
+  shared-secret socket-check-timeout split-brain startup tcp-cork timeout-action tls transport
+  twopc-retry-timeout twopc-timeout use-rle verify-alg volume wfc-timeout`.split(/\s+/),
+);
+
+export function tryKind(kind: string): SectionKind | undefined {
+  return SECTION_KINDS.find((known) => known === kind);
+}
+
+/** Why there is no section of that kind, and what would be right. */
+export function unknownSection(kind: string): string {
+  if (DRBD_OPTIONS.has(kind)) return `section [${kind}] is not supported yet; remove it`;
+  const known = SECTION_KINDS.map((name) => (name === 'node' ? '[node "NAME"]' : `[${name}]`));
+  const near = didYouMean(kind, SECTION_KINDS).replace(/(\w+)\?$/, '[$1]?');
+  return `unknown section [${kind}]${near || `; there are ${listOf(known)}`}`;
+}
+
+/** undefined when the option is known, else why not and what would be right. */
+export function optionProblem(kind: SectionKind, name: string): string | undefined {
+  const own = Object.keys(OPTIONS[kind]);
+  if (own.includes(name)) return undefined;
+  const home = SECTION_KINDS.find((other) => Object.hasOwn(OPTIONS[other], name));
+  if (home !== undefined) {
+    const section = home === 'node' ? '[node "NAME"]' : `[${home}]`;
+    return `${name} does not belong in [${kind}]; put it in ${section}`;
+  }
+  if (DRBD_OPTIONS.has(name)) {
+    return `option ${name} is not supported yet; remove the line`;
+  }
+  const near = nearestName(name, own);
+  if (near !== undefined) return `unknown option ${name} in [${kind}]; did you mean ${near}?`;
+  return `unknown option ${name} in [${kind}]; there ${own.length === 1 ? 'is' : 'are'} \
+${listOf(own)}`;
+}
+
+/** The check of a known option. */
+export function valueProblem(kind: SectionKind, name: string, value: string): string | undefined {
+  const problem = OPTIONS[kind][name]?.(value);
+  return problem === undefined ? undefined : `${name}: ${problem}`;
+}
+
+function deviceProblem(value: string): string | undefined {
+  if (value === 'auto' || value === 'none') return undefined;
+  if (/^\/dev\/nbd[0-9]+$/.test(value)) {
+    return `kernel devices (${value}) are not supported yet; use auto or none`;
+  }
+  return `${JSON.stringify(value)} is not supported; use auto or none`;
+}
+
+function protocolProblem(value: string): string | undefined {
+  if (value === 'C') return undefined;
+  if (value === 'A' || value === 'B') return `protocol ${value} is not supported yet; use C`;
+  return `there is no protocol ${JSON.stringify(value)}; use C`;
+}
+
+function integerCheck(what: string, least: number, most: number): ValueCheck {
+  return (value) =>
+    tryInteger(value, least, most) === undefined
+      ? `${JSON.stringify(value)} is not right; write a whole number from ${least} to ${most} \
+(${what})`
+      : undefined;
+}
+
+function socketBufferCheck(): ValueCheck {
+  const range = integerCheck('bytes', MIN_SOCKET_BUFFER_BYTES, MAX_SOCKET_BUFFER_BYTES);
+  return (value) => {
+    if (value === '0') return undefined;
+    return range(value)?.replace(/\)$/, "), or 0 for the kernel's own tuning");
+  };
+}
+
+function tryInteger(value: string, least: number, most: number): number | undefined {
+  if (!/^[0-9]{1,15}$/.test(value)) return undefined;
+  const number = Number(value);
+  return number >= least && number <= most ? number : undefined;
+}
+
+function pathProblem(value: string, right: string): string | undefined {
+  if (!value.startsWith('/')) return `${JSON.stringify(value)} is no absolute path; ${right}`;
+  if (value.endsWith('/')) return `${JSON.stringify(value)} names a directory; ${right}`;
+  if (Buffer.byteLength(value) > MAX_PATH_BYTES) return `the path is too long; ${right}`;
+  // Quoted values may hold escapes such as \u0000 or \n.
+  if (/\p{Cc}/u.test(value)) return `the path holds a control character; ${right}`;
+  return undefined;
+}
+
+/** `a, b and c`. */
+export function listOf(names: readonly string[]): string {
+  if (names.length < 2) return names.join('');
+  return `${names.slice(0, -1).join(', ')} and ${names.at(-1) ?? ''}`;
+}
