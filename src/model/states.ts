@@ -57,7 +57,7 @@ export type DiskState = (typeof DISK_STATES)[number];
 export type ResourceName = string & { readonly brand: 'ResourceName' };
 export type NodeName = string & { readonly brand: 'NodeName' };
 
-/** A generation identifier: 64 bits; 0n: none; {@link JUST_CREATED_UUID}: no data was ever written. */
+/** A generation identifier, 64 bits. 0n: none; {@link JUST_CREATED_UUID}: nothing written yet. */
 export type Uuid = bigint;
 export const JUST_CREATED_UUID: Uuid = 4n;
 

@@ -15,7 +15,7 @@ export interface PeerStatus {
   /** As configured. */
   readonly address: string;
   readonly connectionState: ConnectionState;
-  /** Why the connection is not there, in words a user understands; empty when there is nothing to say. */
+  /** Why the connection is not there, in words a user understands; empty: nothing to say. */
   readonly reason: string;
   readonly replicationState: ReplicationState;
   readonly role: Role;

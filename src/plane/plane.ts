@@ -13,7 +13,7 @@ import type { ConnectionLoss, NodeName, ResourceName, Uuid } from '../model/stat
 /** Index of a peer in this copy's metadata (0 to 31): local to this node, stable for a name. */
 export type Slot = number;
 
-/** A TCP connection whose first frame is not yet sent or was just read; owned by whoever holds it. */
+/** A TCP connection whose first frame is not sent yet or was just read; its holder owns it. */
 export interface WireSocket {
   readonly id: number;
   /** `192.0.2.1:40000` or `[2001:db8::1]:40000`. */
@@ -180,7 +180,12 @@ export interface DeviceStatistics {
 }
 
 export type DeviceEvent =
-  | { readonly type: 'control'; readonly slot: Slot; readonly incarnation: number; readonly text: string }
+  | {
+      readonly type: 'control';
+      readonly slot: Slot;
+      readonly incarnation: number;
+      readonly text: string;
+    }
   | {
       readonly type: 'linkClosed';
       readonly slot: Slot;
@@ -191,7 +196,7 @@ export type DeviceEvent =
     }
   /** The merged bitmap is durable on both sides and copying begins. */
   | { readonly type: 'resyncStarted'; readonly slot: Slot; readonly incarnation: number }
-  /** Everything is copied and durable, superblocks included: this side's metadata is the new one. */
+  /** Everything is copied and durable, superblocks included: this side's metadata is new. */
   | { readonly type: 'resyncFinished'; readonly slot: Slot; readonly incarnation: number }
   /** The data plane (or a Primary, over the wire) began a new generation; it is durable here. */
   | { readonly type: 'generationChanged' }
@@ -252,7 +257,8 @@ export interface Plane {
   inspectDisk(path: string): Promise<DiskInfo>;
   /**
    * Writes fresh metadata: Inconsistent, just created, everything out of sync.
-   * @throws DeviceInUse (attached, mounted, metadata there and not `force`), NotAttached (too small, …)
+   * @throws DeviceInUse (attached, mounted, metadata there and not `force`), NotAttached (too
+   * small, …)
    */
   createMetadata(spec: CreateMetadataSpec): Promise<Metadata>;
   /**
