@@ -1,0 +1,258 @@
+/**
+ * What two nodes that meet do with their copies (DESIGN section 6, rules 6 and 7).
+ *
+ * Each node computes the verdict from the same two identities; it is deterministic and
+ * antisymmetric, so both know what the other will do. The rules are tried in the order of the
+ * table; the first that answers decides. No rule ever clears a bit: equal generations with a
+ * bit on either side are resynced by the union of both bitmaps.
+ *
+ * `markAll`: nothing covers the differences, so both set every bit before the exchange. A full
+ * resync that was interrupted goes on without it, by the bits that are left.
+ */
+import { JUST_CREATED_UUID } from '../model/states';
+import { canBeSource, hasDisk, otherSide } from './identity';
+import type { Identity, Side } from './identity';
+import { relate } from './relation';
+import type { Cover, Relation } from './relation';
+import { chooseSource } from './source';
+
+export type WaitReason =
+  'noDisk' | 'noSource' | 'newerIsInconsistent' | 'waitsForPrimary' | 'waitsForOtherResync';
+
+export interface ResyncVerdict {
+  readonly kind: 'resync';
+  readonly direction: 'source' | 'target';
+  readonly by: Cover;
+  readonly markAll: boolean;
+  /** Always: the union of both bitmaps is what is copied. */
+  readonly exchangeBitmaps: true;
+}
+
+export type Verdict =
+  | { readonly kind: 'inSync' }
+  | ResyncVerdict
+  /** Connected, nothing to do. */
+  | { readonly kind: 'bothJustCreated' }
+  /** Connected, but nothing can be done until something else changes. */
+  | { readonly kind: 'waits'; readonly why: WaitReason }
+  | { readonly kind: 'splitBrain' }
+  | { readonly kind: 'reverted'; readonly who: Side | 'both' }
+  | { readonly kind: 'unrelated' }
+  | { readonly kind: 'refused'; readonly why: 'sizesDiffer' | 'blockSizesDiffer' };
+
+interface Meeting {
+  readonly own: Identity;
+  readonly peer: Identity;
+  /** Of the resource. */
+  readonly nodes: number;
+  readonly relation: Relation;
+}
+
+const RULES: readonly ((meeting: Meeting) => Verdict | undefined)[] = [
+  refuseSizes,
+  waitForDisk,
+  refuseTwoPrimaries,
+  refuseUnrelated,
+  takeBackReverted,
+  judgeRelation,
+];
+
+export function decide(own: Identity, peer: Identity, nodes: number): Verdict {
+  const meeting = { own, peer, nodes, relation: relate(own, peer) };
+  for (const rule of RULES) {
+    const verdict = rule(meeting);
+    if (verdict !== undefined) return amongSecondaries(meeting, verdict);
+  }
+  return { kind: 'unrelated' };
+}
+
+/** The verdict as the other node sees it. */
+export function swapVerdict(verdict: Verdict): Verdict {
+  if (verdict.kind === 'resync') {
+    return { ...verdict, direction: verdict.direction === 'source' ? 'target' : 'source' };
+  }
+  if (verdict.kind === 'reverted' && verdict.who !== 'both') {
+    return { kind: 'reverted', who: otherSide(verdict.who) };
+  }
+  return verdict;
+}
+
+export function sameVerdict(a: Verdict, b: Verdict): boolean {
+  return verdictKey(a) === verdictKey(b);
+}
+
+function verdictKey(verdict: Verdict): string {
+  switch (verdict.kind) {
+    case 'resync':
+      return `resync ${verdict.direction} ${verdict.by} ${verdict.markAll}`;
+    case 'waits':
+    case 'refused':
+      return `${verdict.kind} ${verdict.why}`;
+    case 'reverted':
+      return `reverted ${verdict.who}`;
+    default:
+      return verdict.kind;
+  }
+}
+
+/** After these both stay StandAlone until the administrator decides. */
+export function endsStandAlone(verdict: Verdict): boolean {
+  return ['splitBrain', 'reverted', 'unrelated', 'refused'].includes(verdict.kind);
+}
+
+function refuseSizes({ own, peer }: Meeting): Verdict | undefined {
+  if (own.sizeBytes !== peer.sizeBytes) return { kind: 'refused', why: 'sizesDiffer' };
+  if (own.blockBytes !== peer.blockBytes) return { kind: 'refused', why: 'blockSizesDiffer' };
+  return undefined;
+}
+
+function waitForDisk({ own, peer }: Meeting): Verdict | undefined {
+  return hasDisk(own) && hasDisk(peer) ? undefined : { kind: 'waits', why: 'noDisk' };
+}
+
+function refuseTwoPrimaries({ own, peer }: Meeting): Verdict | undefined {
+  const both = own.role === 'Primary' && peer.role === 'Primary';
+  return both ? { kind: 'splitBrain' } : undefined;
+}
+
+function refuseUnrelated({ relation }: Meeting): Verdict | undefined {
+  return relation.kind === 'unrelated' ? { kind: 'unrelated' } : undefined;
+}
+
+function takeBackReverted({ own, peer }: Meeting): Verdict | undefined {
+  const ownReverted = wentBack(own, peer);
+  const peerReverted = wentBack(peer, own);
+  if (!ownReverted && !peerReverted) return undefined;
+  if (ownReverted && peerReverted) return { kind: 'reverted', who: 'both' };
+  const who: Side = ownReverted ? 'own' : 'peer';
+  const [copy, other] = ownReverted ? [own, peer] : [peer, own];
+  return mayBeOverwritten(copy, other) ? resyncTo(who, 'full', true) : { kind: 'reverted', who };
+}
+
+/** Never said of a fresh copy: all of it is overwritten anyway. */
+function wentBack(copy: Identity, other: Identity): boolean {
+  return copy.currentUuid !== JUST_CREATED_UUID && copy.generation < other.rememberedGeneration;
+}
+
+function mayBeOverwritten(copy: Identity, other: Identity): boolean {
+  const asked = copy.takeMeBack && !other.takeMeBack;
+  return asked && copy.role !== 'Primary' && canBeSource(other);
+}
+
+function judgeRelation(meeting: Meeting): Verdict | undefined {
+  const { relation } = meeting;
+  switch (relation.kind) {
+    case 'bothJustCreated':
+      return { kind: 'bothJustCreated' };
+    case 'equal':
+      return judgeEqual(meeting);
+    case 'behind':
+      return judgeBehind(meeting, relation.who, relation.cover);
+    case 'contradictory':
+      return judgeContradiction(meeting);
+    case 'diverged':
+      return judgeDiverged(meeting, relation.cover);
+    case 'unrelated':
+      return undefined;
+  }
+}
+
+function judgeEqual({ own, peer }: Meeting): Verdict {
+  const source = chooseSource(own, peer);
+  if (source === undefined) return { kind: 'waits', why: 'noSource' };
+  const marked = own.outOfSyncBytes > 0n || peer.outOfSyncBytes > 0n;
+  const full = own.fullSync || peer.fullSync;
+  if (!marked && !full && isCurrent(own) && isCurrent(peer)) return { kind: 'inSync' };
+  return resyncTo(otherSide(source), full ? 'full' : 'bitmap', false);
+}
+
+function isCurrent(copy: Identity): boolean {
+  return canBeSource(copy) && copy.wasUpToDate && !copy.outdated;
+}
+
+function judgeBehind(meeting: Meeting, who: Side, cover: Cover): Verdict {
+  const [target, source] = orient(meeting, who);
+  if (mayBeOverwritten(source, target)) return resyncTo(otherSide(who), 'full', true);
+  if (!canBeSource(source)) {
+    return { kind: 'waits', why: canBeSource(target) ? 'newerIsInconsistent' : 'noSource' };
+  }
+  // The data under a running application would change: both copies have been in use.
+  if (target.role === 'Primary' && canBeSource(target)) return { kind: 'splitBrain' };
+  if (cover === 'full' || !trustsBitmaps(meeting)) return resyncTo(who, 'full', true);
+  const full = target.fullSync || source.fullSync;
+  return resyncTo(who, full ? 'full' : 'bitmap', false);
+}
+
+/** With a third node that may have been Primary, two Secondaries know little of each other. */
+function trustsBitmaps({ own, peer, nodes }: Meeting): boolean {
+  return nodes <= 2 || own.role === 'Primary' || peer.role === 'Primary';
+}
+
+/** Seen when a resync that the administrator ordered against the generations was interrupted. */
+function judgeContradiction(meeting: Meeting): Verdict {
+  const { own, peer } = meeting;
+  if (canBeSource(own) === canBeSource(peer)) return judgeDiverged(meeting, 'full');
+  return judgeBehind(meeting, canBeSource(own) ? 'peer' : 'own', 'bitmap');
+}
+
+function judgeDiverged(meeting: Meeting, cover: Cover): Verdict {
+  const victims = (['own', 'peer'] as const).filter((who) => {
+    const [copy, other] = orient(meeting, who);
+    return mayBeOverwritten(copy, other) || givesUp(copy, other) || hasNothing(copy, other);
+  });
+  const [victim, second] = victims;
+  if (victim === undefined || second !== undefined) return { kind: 'splitBrain' };
+  const [copy, other] = orient(meeting, victim);
+  const byBitmap = givesUp(copy, other) && cover === 'bitmap' && trustsBitmaps(meeting);
+  return resyncTo(victim, byBitmap ? 'bitmap' : 'full', !byBitmap);
+}
+
+/** `--discard-my-data`, on one side only and never under a running application. */
+function givesUp(copy: Identity, other: Identity): boolean {
+  const asked = copy.discardMyData && !other.discardMyData;
+  return asked && copy.role !== 'Primary' && canBeSource(other);
+}
+
+/** An unfinished copy that has begun no generation of its own without the other. */
+function hasNothing(copy: Identity, other: Identity): boolean {
+  if (copy.role === 'Primary' || copy.consistent) return false;
+  return copy.bitmapUuid === 0n && canBeSource(other);
+}
+
+function orient({ own, peer }: Meeting, who: Side): [Identity, Identity] {
+  return who === 'own' ? [own, peer] : [peer, own];
+}
+
+function resyncTo(who: Side, by: Cover, markAll: boolean): ResyncVerdict {
+  const direction = who === 'own' ? 'target' : 'source';
+  return { kind: 'resync', direction, by, markAll, exchangeBitmaps: true };
+}
+
+/**
+ * With three nodes and more: while a Primary is connected to either, it does the copying; and
+ * two UpToDate copies of one generation wait for the next Primary rather than make one of them
+ * Inconsistent when it may be needed.
+ */
+function amongSecondaries(meeting: Meeting, verdict: Verdict): Verdict {
+  const { own, peer, nodes } = meeting;
+  const target = verdict.kind === 'resync' && orient(meeting, targetOf(verdict))[0];
+  if (target !== false && target.resyncsFromOther) {
+    return { kind: 'waits', why: 'waitsForOtherResync' };
+  }
+  if (nodes <= 2 || own.role === 'Primary' || peer.role === 'Primary') return verdict;
+  const known = own.knowsPrimary || peer.knowsPrimary;
+  const noDisk = verdict.kind === 'waits' && verdict.why === 'noDisk';
+  const left = ['resync', 'splitBrain', 'waits'].includes(verdict.kind);
+  if (known && left && !noDisk) return { kind: 'waits', why: 'waitsForPrimary' };
+  const idle = meeting.relation.kind === 'equal' && isUsable(own) && isUsable(peer);
+  if (idle && verdict.kind === 'resync') return { kind: 'waits', why: 'waitsForPrimary' };
+  return verdict;
+}
+
+function targetOf(verdict: ResyncVerdict): Side {
+  return verdict.direction === 'target' ? 'own' : 'peer';
+}
+
+function isUsable(copy: Identity): boolean {
+  return isCurrent(copy) && !copy.crashed && !copy.fullSync;
+}

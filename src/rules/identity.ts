@@ -1,0 +1,64 @@
+/**
+ * What one node tells another about its copy, as far as the rules need it. Both nodes compute
+ * the same answer from the same two identities, so nothing here may be known to one side only.
+ */
+import type { DiskState, Role, Uuid } from '../model/states';
+
+export interface Identity {
+  readonly currentUuid: Uuid;
+  /** currentUuid when the bitmap towards the other began; 0n: in sync since. */
+  readonly bitmapUuid: Uuid;
+  /** Towards other peers, without zeroes. */
+  readonly otherBitmapUuids: readonly Uuid[];
+  /** Newest first, without zeroes. */
+  readonly historyUuids: readonly Uuid[];
+
+  /** Not in the middle of a resync. */
+  readonly consistent: boolean;
+  readonly wasUpToDate: boolean;
+  /** Known to be older than another copy. */
+  readonly outdated: boolean;
+  /** Ended in a crash and has not been resynced since. */
+  readonly crashed: boolean;
+  readonly crashedPrimary: boolean;
+  readonly role: Role;
+  readonly diskState: DiskState;
+
+  /** Raised by every attach. */
+  readonly generation: bigint;
+  /** The other's generation when last seen; 0n: never. */
+  readonly rememberedGeneration: bigint;
+  readonly writeSequence: bigint;
+  readonly sizeBytes: bigint;
+  readonly blockBytes: number;
+  /** Towards the other. */
+  readonly outOfSyncBytes: bigint;
+  /** Every block is, or was when the resync now interrupted began, out of sync to the other. */
+  readonly fullSync: boolean;
+
+  /** Position in the sorted node names: the lower one decides ties. */
+  readonly rank: number;
+  /** The administrator gives up what this copy has and the other has not (split brain). */
+  readonly discardMyData: boolean;
+  /** The administrator asked for this copy to be overwritten in full. */
+  readonly takeMeBack: boolean;
+  /** A third node that is connected here is Primary. */
+  readonly knowsPrimary: boolean;
+  /** This copy is the target of a resync from a third node. */
+  readonly resyncsFromOther: boolean;
+}
+
+export type Side = 'own' | 'peer';
+
+export function otherSide(side: Side): Side {
+  return side === 'own' ? 'peer' : 'own';
+}
+
+/** May its data be handed to another copy? */
+export function canBeSource(copy: Identity): boolean {
+  return copy.consistent && copy.diskState !== 'Inconsistent' && hasDisk(copy);
+}
+
+export function hasDisk(copy: Identity): boolean {
+  return !['Diskless', 'Attaching', 'Detaching', 'Failed', 'DUnknown'].includes(copy.diskState);
+}

@@ -1,0 +1,58 @@
+// Identities for the tables of the rules: one plain UpToDate copy, and variations of it.
+
+import { JUST_CREATED_UUID } from '../../src/model/states';
+import type { Identity } from '../../src/rules/identity';
+
+export const GENERATIONS = { none: 0n, created: JUST_CREATED_UUID, a: 0xan, b: 0xbn, c: 0xcn };
+const { a } = GENERATIONS;
+
+export const PLAIN: Identity = {
+  currentUuid: a,
+  bitmapUuid: 0n,
+  otherBitmapUuids: [],
+  historyUuids: [],
+  consistent: true,
+  wasUpToDate: true,
+  outdated: false,
+  crashed: false,
+  crashedPrimary: false,
+  role: 'Secondary',
+  diskState: 'UpToDate',
+  generation: 5n,
+  rememberedGeneration: 5n,
+  writeSequence: 100n,
+  sizeBytes: 1n << 30n,
+  blockBytes: 512,
+  outOfSyncBytes: 0n,
+  fullSync: false,
+  rank: 0,
+  discardMyData: false,
+  takeMeBack: false,
+  knowsPrimary: false,
+  resyncsFromOther: false,
+};
+
+export function identity(changes: Partial<Identity> = {}): Identity {
+  return { ...PLAIN, ...changes };
+}
+
+export function inconsistent(changes: Partial<Identity> = {}): Identity {
+  return identity({ consistent: false, diskState: 'Inconsistent', ...changes });
+}
+
+/** As create-md leaves it. */
+export function fresh(changes: Partial<Identity> = {}): Identity {
+  const bits = { outOfSyncBytes: PLAIN.sizeBytes, generation: 1n, rememberedGeneration: 0n };
+  return inconsistent({ currentUuid: JUST_CREATED_UUID, wasUpToDate: false, ...bits, ...changes });
+}
+
+type Axis = readonly Partial<Identity>[];
+
+/** Every combination of one entry from each axis. */
+export function product(...axes: readonly Axis[]): Identity[] {
+  let all: Identity[] = [PLAIN];
+  for (const axis of axes) {
+    all = all.flatMap((base) => axis.map((changes) => ({ ...base, ...changes })));
+  }
+  return all;
+}

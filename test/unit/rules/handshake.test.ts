@@ -1,0 +1,291 @@
+// The handshake: named meetings with their verdicts. Properties over all pairs are in
+// handshakePairs.test.ts.
+
+import { decide, sameVerdict, swapVerdict } from '../../../src/rules/handshake';
+import type { Verdict } from '../../../src/rules/handshake';
+import type { Identity } from '../../../src/rules/identity';
+import { fresh, GENERATIONS, identity, inconsistent } from '../../support/identities';
+
+const { created, a, b, c } = GENERATIONS;
+
+function target(by: 'bitmap' | 'full', markAll = false): Verdict {
+  return { kind: 'resync', direction: 'target', by, markAll, exchangeBitmaps: true };
+}
+function source(by: 'bitmap' | 'full', markAll = false): Verdict {
+  return swapVerdict(target(by, markAll));
+}
+const inSync: Verdict = { kind: 'inSync' };
+const splitBrain: Verdict = { kind: 'splitBrain' };
+const primary = { role: 'Primary' } as const;
+const newer = { currentUuid: b, bitmapUuid: a, historyUuids: [a], outOfSyncBytes: 4096n };
+const bits = { outOfSyncBytes: 4096n };
+const mine = { currentUuid: b, bitmapUuid: a, historyUuids: [a] };
+const theirs = { currentUuid: c, bitmapUuid: a, historyUuids: [a] };
+const asked = { takeMeBack: true, fullSync: true };
+
+type Case = readonly [string, Identity, Identity, Verdict, number?];
+
+const sizes: Case[] = [
+  [
+    'sizes that differ',
+    identity({ sizeBytes: 1n }),
+    identity(),
+    { kind: 'refused', why: 'sizesDiffer' },
+  ],
+  [
+    'block sizes that differ',
+    identity({ blockBytes: 4096 }),
+    identity(),
+    { kind: 'refused', why: 'blockSizesDiffer' },
+  ],
+  [
+    'a failed disk',
+    identity({ diskState: 'Failed' }),
+    identity(primary),
+    { kind: 'waits', why: 'noDisk' },
+  ],
+];
+
+const created2: Case[] = [
+  ['two fresh copies', fresh(), fresh(), { kind: 'bothJustCreated' }],
+  ['fresh meets forced', fresh(), identity(primary), target('full', true)],
+  [
+    'fresh goes on after an interruption',
+    fresh(),
+    identity({ bitmapUuid: created }),
+    target('bitmap'),
+  ],
+  [
+    'fresh again at a peer that knew it',
+    fresh(),
+    identity({ rememberedGeneration: 9n }),
+    target('full', true),
+  ],
+  ['fresh meets unfinished', fresh(), inconsistent(), { kind: 'waits', why: 'noSource' }],
+];
+
+const equal: Case[] = [
+  ['nothing out of sync', identity(), identity(primary), inSync],
+  ['bits here', identity(bits), identity(primary), target('bitmap')],
+  ['bits there', identity(), identity({ ...primary, ...bits }), target('bitmap')],
+  ['an unfinished target', inconsistent(bits), identity(), target('bitmap')],
+  ['an unfinished target without bits', inconsistent(), identity(), target('bitmap')],
+  [
+    'a Primary that is the target',
+    inconsistent({ ...primary, ...bits }),
+    identity(),
+    target('bitmap'),
+  ],
+  [
+    'who stayed up is the source',
+    identity({ crashed: true, ...bits }),
+    identity(bits),
+    target('bitmap'),
+  ],
+  [
+    'the Primary before who stayed up',
+    identity({ crashed: true, ...primary, ...bits }),
+    identity(bits),
+    source('bitmap'),
+  ],
+  [
+    'the crashed Primary of two that crashed',
+    identity({ crashed: true, crashedPrimary: true, ...bits }),
+    identity({ crashed: true, writeSequence: 999n, ...bits }),
+    source('bitmap'),
+  ],
+  [
+    'then the higher write sequence',
+    identity(bits),
+    identity({ ...bits, writeSequence: 101n }),
+    target('bitmap'),
+  ],
+  ['then the lower rank', identity(bits), identity({ ...bits, rank: 1 }), source('bitmap')],
+  ['full on demand', identity({ fullSync: true, ...bits }), identity(primary), target('full')],
+  ['two unfinished copies', inconsistent(), inconsistent(), { kind: 'waits', why: 'noSource' }],
+  [
+    'an outdated copy without bits',
+    identity({ outdated: true, diskState: 'Outdated' }),
+    identity(),
+    target('bitmap'),
+  ],
+];
+
+const behind: Case[] = [
+  ['peer went on', identity(), identity(newer), target('bitmap')],
+  ['own went on', identity(newer), identity(), source('bitmap')],
+  [
+    'peer went on, towards another',
+    identity(),
+    identity({ currentUuid: b, otherBitmapUuids: [a] }),
+    target('full', true),
+  ],
+  [
+    'peer went on, long ago',
+    identity(),
+    identity({ currentUuid: c, historyUuids: [b, a] }),
+    target('full', true),
+  ],
+  ['an unfinished copy goes on', inconsistent(bits), identity(newer), target('bitmap')],
+  ['with a full resync left', inconsistent({ fullSync: true }), identity(newer), target('full')],
+  [
+    'the newer is unfinished',
+    identity(),
+    inconsistent(newer),
+    { kind: 'waits', why: 'newerIsInconsistent' },
+  ],
+  ['the newer is given up', identity(), inconsistent({ ...newer, ...asked }), source('full', true)],
+  [
+    'the newer is given up, goes on',
+    identity({ bitmapUuid: b }),
+    inconsistent({ ...newer, ...asked }),
+    source('full'),
+  ],
+  ['a Primary is behind', identity(primary), identity(newer), splitBrain],
+  [
+    'a Primary that is the target is behind',
+    inconsistent(primary),
+    identity(newer),
+    target('bitmap'),
+  ],
+];
+
+const diverged: Case[] = [
+  ['two Primaries', identity(primary), identity(primary), splitBrain],
+  [
+    'two Primaries, unrelated',
+    identity(primary),
+    identity({ ...primary, currentUuid: b }),
+    splitBrain,
+  ],
+  ['both went on', identity(mine), identity(theirs), splitBrain],
+  [
+    'both went on, common history',
+    identity({ currentUuid: b, historyUuids: [a] }),
+    identity({ currentUuid: c, historyUuids: [a] }),
+    splitBrain,
+  ],
+  [
+    'own data given up',
+    identity({ ...mine, discardMyData: true }),
+    identity({ ...theirs, ...primary }),
+    target('bitmap'),
+  ],
+  [
+    'own data given up, no common bitmap',
+    identity({ ...mine, bitmapUuid: 0n, discardMyData: true }),
+    identity(theirs),
+    target('full', true),
+  ],
+  [
+    'both give up',
+    identity({ ...mine, discardMyData: true }),
+    identity({ ...theirs, discardMyData: true }),
+    splitBrain,
+  ],
+  [
+    'a Primary gives up',
+    identity({ ...mine, ...primary, discardMyData: true }),
+    identity(theirs),
+    splitBrain,
+  ],
+  [
+    'given up, then interrupted',
+    inconsistent(mine),
+    identity({ ...theirs, bitmapUuid: b }),
+    target('bitmap'),
+  ],
+  [
+    'an unfinished copy meets a forced one',
+    inconsistent({ ...mine, bitmapUuid: 0n }),
+    identity(theirs),
+    target('full', true),
+  ],
+  ['an unfinished copy that went on alone', inconsistent(mine), identity(theirs), splitBrain],
+  [
+    'unfinished and taken back',
+    inconsistent({ ...mine, ...asked }),
+    identity(theirs),
+    target('full', true),
+  ],
+  ['nothing in common', identity(), identity({ currentUuid: b }), { kind: 'unrelated' }],
+  [
+    'nothing in common, given up',
+    identity({ discardMyData: true }),
+    identity({ currentUuid: b }),
+    { kind: 'unrelated' },
+  ],
+];
+
+const reverted: Case[] = [
+  ['own went back', identity({ generation: 4n }), identity(), { kind: 'reverted', who: 'own' }],
+  ['peer went back', identity(), identity({ generation: 4n }), { kind: 'reverted', who: 'peer' }],
+  [
+    'both went back',
+    identity({ generation: 4n }),
+    identity({ generation: 4n }),
+    { kind: 'reverted', who: 'both' },
+  ],
+  [
+    'taken back',
+    inconsistent({ generation: 4n, ...asked }),
+    identity(primary),
+    target('full', true),
+  ],
+  [
+    'a Primary is not taken back',
+    inconsistent({ generation: 4n, ...asked, ...primary }),
+    identity(),
+    { kind: 'reverted', who: 'own' },
+  ],
+  [
+    'never seen before',
+    identity({ rememberedGeneration: 0n }),
+    identity({ generation: 1n }),
+    inSync,
+  ],
+];
+
+const waits: Verdict = { kind: 'waits', why: 'waitsForPrimary' };
+const knows = { knowsPrimary: true };
+const threeNodes: Case[] = [
+  ['Secondaries in sync', identity(knows), identity(), inSync, 3],
+  ['Secondaries wait for the Primary', identity(knows), identity(newer), waits, 3],
+  ['Secondaries with bits wait', identity({ ...knows, ...bits }), identity(), waits, 3],
+  ['UpToDate Secondaries with bits wait for the next', identity(bits), identity(bits), waits, 3],
+  [
+    'a crashed Secondary does not',
+    identity({ ...bits, crashed: true }),
+    identity(bits),
+    target('bitmap'),
+    3,
+  ],
+  ['bitmaps of Secondaries are not trusted', identity(), identity(newer), target('full', true), 3],
+  ["the Primary's bitmap is", identity(), identity({ ...newer, ...primary }), target('bitmap'), 3],
+  [
+    'one resync at a time',
+    inconsistent({ ...bits, resyncsFromOther: true }),
+    identity(primary),
+    { kind: 'waits', why: 'waitsForOtherResync' },
+    3,
+  ],
+];
+
+const all: [string, readonly Case[]][] = [
+  ['sizes and disks', sizes],
+  ['just created', created2],
+  ['equal generations', equal],
+  ['one behind', behind],
+  ['diverged', diverged],
+  ['reverted', reverted],
+  ['three nodes', threeNodes],
+];
+
+describe.each(all)('%s', (_name, cases) => {
+  test.each(cases.map((row) => [row[0], row] as const))('%s', (_title, row) => {
+    const [, own, other, expected, nodes = 2] = row;
+    const peer = { ...other, rank: 1 };
+    expect(decide(own, peer, nodes)).toEqual(expected);
+    expect(sameVerdict(decide(peer, own, nodes), swapVerdict(expected))).toBe(true);
+  });
+});
