@@ -1,5 +1,6 @@
 // npm run lint, npm run format: eslint, prettier, clang-format and the type checker over the tree.
-// `--fix` (npm run format) rewrites what can be rewritten. The checks are also run by test.mjs.
+// `--fix` (npm run format) rewrites what can be rewritten; `-- PATH ...` limits both to some files
+// and folders. The checks are also run by test.mjs.
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,23 +10,26 @@ import { filesBelow, npmBin, root, run } from './lib/tools.mjs';
 const LINTED = ['src', 'test', 'scripts', 'bin'];
 
 /** The checks by name: each a program and its arguments; `fix` says whether to repair. */
-export function lintChecks(fix) {
+export function lintChecks(fix, paths = []) {
+  const within = (file) =>
+    paths.length === 0 || paths.some((path) => `${file}/`.startsWith(`${path.replace(/\/$/, '')}/`));
   const cpp = filesBelow(
     'native',
-    (file) => /\.(cc|h)$/.test(file) && !file.startsWith('native/build/'),
+    (file) => /\.(cc|h)$/.test(file) && !file.startsWith('native/build/') && within(file),
   );
-  const folders = LINTED.filter((folder) => existsSync(join(root, folder)));
-  return [
+  const linted = paths.length > 0 ? paths.filter((path) => !path.startsWith('native')) : LINTED;
+  const prettied = paths.length > 0 ? linted : ['.'];
+  const checks = [
     { name: 'types', command: npmBin('tsc'), args: ['--noEmit'] },
     {
       name: 'eslint',
       command: npmBin('eslint'),
-      args: [...(fix ? ['--fix'] : []), '--max-warnings=0', '--no-warn-ignored', ...folders],
+      args: [...(fix ? ['--fix'] : []), '--max-warnings=0', '--no-warn-ignored', ...there(linted)],
     },
     {
       name: 'prettier',
       command: npmBin('prettier'),
-      args: [fix ? '--write' : '--check', '--log-level=warn', '.'],
+      args: [fix ? '--write' : '--check', '--log-level=warn', ...there(prettied)],
     },
     {
       name: 'clang-format',
@@ -33,11 +37,20 @@ export function lintChecks(fix) {
       args: [...(fix ? ['-i'] : ['--dry-run', '-Werror']), ...cpp],
     },
   ];
+  return checks.filter(({ name }) => {
+    if (name === 'types') return paths.length === 0;
+    return name === 'clang-format' ? cpp.length > 0 : there(linted).length > 0;
+  });
+}
+
+function there(paths) {
+  return paths.filter((path) => existsSync(join(root, path)));
 }
 
 function main() {
-  const checks = lintChecks(process.argv.includes('--fix'));
-  for (const check of checks) {
+  const fix = process.argv.includes('--fix');
+  const paths = process.argv.slice(2).filter((argument) => argument !== '--fix');
+  for (const check of lintChecks(fix, paths)) {
     if (run(check.command, check.args) === 0) continue;
     process.stderr.write(`lint: ${check.name} failed\n`);
     process.exitCode = 1;
