@@ -12,7 +12,8 @@ const LINTED = ['src', 'test', 'scripts', 'bin'];
 /** The checks by name: each a program and its arguments; `fix` says whether to repair. */
 export function lintChecks(fix, paths = []) {
   const within = (file) =>
-    paths.length === 0 || paths.some((path) => `${file}/`.startsWith(`${path.replace(/\/$/, '')}/`));
+    paths.length === 0 ||
+    paths.some((path) => `${file}/`.startsWith(`${path.replace(/\/$/, '')}/`));
   const cpp = filesBelow(
     'native',
     (file) => /\.(cc|h)$/.test(file) && !file.startsWith('native/build/') && within(file),

@@ -11,8 +11,8 @@ namespace blkmirror {
 
 }  // namespace blkmirror
 
-#define BM_ASSERT(condition)                                             \
-  do {                                                                   \
-    if (!(condition)) [[unlikely]]                                       \
-      ::blkmirror::assertion_failed(#condition, __FILE__, __LINE__);     \
+#define BM_ASSERT(condition)                                         \
+  do {                                                               \
+    if (!(condition)) [[unlikely]]                                   \
+      ::blkmirror::assertion_failed(#condition, __FILE__, __LINE__); \
   } while (false)

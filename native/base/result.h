@@ -12,7 +12,7 @@
 namespace blkmirror {
 
 struct Error {
-  int code = 0;            // a positive errno
+  int code = 0;           // a positive errno
   const char* what = "";  // static storage
 };
 

@@ -79,8 +79,8 @@ class Io {
   // offset, length and address are multiples of the disk's logical block; `durable` makes this
   // write reach stable storage before it completes (FUA).
   virtual void read(DiskId disk, uint64_t offset, void* data, uint32_t length, Op& op) = 0;
-  virtual void write(DiskId disk, uint64_t offset, const void* data, uint32_t length,
-                     bool durable, Op& op) = 0;
+  virtual void write(DiskId disk, uint64_t offset, const void* data, uint32_t length, bool durable,
+                     Op& op) = 0;
   // Everything completed before is on stable storage when this completes with 0.
   virtual void flush(DiskId disk, Op& op) = 0;
   // -EOPNOTSUPP: this disk cannot do that cheaply; write zeroes instead.

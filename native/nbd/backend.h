@@ -16,11 +16,11 @@ enum class PieceKind : uint8_t { kRead, kWrite, kZero, kFlush };
 
 struct Piece {
   PieceKind kind = PieceKind::kRead;
-  bool durable = false;    // FUA: stable on every copy that receives it when done
-  bool may_unmap = false;  // kZero: space may be freed
-  bool fast = false;       // kZero: answer ENOTSUP rather than write zeroes out
-  uint64_t offset = 0;     // bytes; a multiple of the minimum block, as is length
-  uint32_t length = 0;     // bytes; 0 for kFlush
+  bool durable = false;      // FUA: stable on every copy that receives it when done
+  bool may_unmap = false;    // kZero: space may be freed
+  bool fast = false;         // kZero: answer ENOTSUP rather than write zeroes out
+  uint64_t offset = 0;       // bytes; a multiple of the minimum block, as is length
+  uint32_t length = 0;       // bytes; 0 for kFlush
   Buffer* buffer = nullptr;  // kWrite: the data; kRead: to be filled. The session's reference:
                              // the engine takes one of its own for each use beyond done.
   // error: 0, or a positive errno.

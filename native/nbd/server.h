@@ -43,7 +43,7 @@ class Server {
   // Sends the replies gathered in this batch; called from the engine's batch_end().
   void batch_end();
 
-  uint32_t client_count() const;                 // that finished negotiation
+  uint32_t client_count() const;                                 // that finished negotiation
   uint32_t client_pids(int32_t* pids, uint32_t capacity) const;  // returns how many were written
 
  private:
