@@ -40,6 +40,10 @@ function runProgram(command, args, deadlineMs, onLine) {
     });
     child.stderr.setEncoding('utf8').on('data', (text) => {
       errors += text;
+      // Jest reports each file it has run; the system tests take long enough to want to see that.
+      for (const [file] of text.matchAll(/^(?:PASS|FAIL) test\/(?:dbus|system|wire|sim)\/.*/gm)) {
+        say(`  ${file}`);
+      }
     });
     child.on('error', (error) => {
       errors += `${command}: ${error.message}\n`;
