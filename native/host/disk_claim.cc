@@ -91,13 +91,12 @@ bool file_zeroes_fast(int fd, uint64_t size_bytes) {
   // A hole behind the end changes nothing, and is refused where holes are not to be had.
   const uint64_t page = limits::kPageBytes;
   const uint64_t behind = (size_bytes + page - 1) / page * page;
-  return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off_t(behind), off_t(page)) ==
-         0;
+  return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off_t(behind), off_t(page)) == 0;
 }
 
 bool block_zeroes_fast(dev_t device) {
-  const std::string base = "/sys/dev/block/" + std::to_string(major(device)) + ":" +
-                           std::to_string(minor(device));
+  const std::string base =
+      "/sys/dev/block/" + std::to_string(major(device)) + ":" + std::to_string(minor(device));
   // A partition's queue is its disk's. A discard alone promises no zeroes.
   for (const char* queue : {"/queue", "/../queue"}) {
     std::ifstream file(base + queue + "/write_zeroes_max_bytes");

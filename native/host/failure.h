@@ -20,8 +20,8 @@ struct Failure {
 template <class T>
 class [[nodiscard]] Outcome {
  public:
-  Outcome(T value) : value_(std::move(value)) {}              // NOLINT: implicit on purpose
-  Outcome(Failure failure) : value_(std::move(failure)) {     // NOLINT: implicit on purpose
+  Outcome(T value) : value_(std::move(value)) {}           // NOLINT: implicit on purpose
+  Outcome(Failure failure) : value_(std::move(failure)) {  // NOLINT: implicit on purpose
     BM_ASSERT(std::get<Failure>(value_).error > 0);
   }
 
