@@ -13,6 +13,9 @@ import { filesBelow, npmBin, root } from './lib/tools.mjs';
 const SYSTEM_FOLDERS = ['test/wire', 'test/sim', 'test/dbus', 'test/system'];
 const SUITE_DEADLINE_MS = { checks: 300_000, native: 900_000, unit: 300_000, system: 2_400_000 };
 
+/** A stack frame inside jest or Node, which says nothing about the test. */
+const FRAME = /^\s+at .*(node_modules\/|node:internal|Promise\.finally|new Promise)/;
+
 const scratch = mkdtempSync(join(tmpdir(), 'blkmirror-test-'));
 let running;
 
@@ -131,7 +134,8 @@ function count(counts, passed, name, why) {
   }
   counts.failed++;
   say(`  FAIL ${name}`);
-  for (const line of why.trim().split('\n').slice(0, 60)) if (line !== '') say(`       ${line}`);
+  const lines = why.split('\n').filter((line) => line.trim() !== '' && !FRAME.test(line));
+  for (const line of lines.slice(0, 60)) say(`       ${line}`);
 }
 
 function say(line) {
