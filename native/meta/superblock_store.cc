@@ -29,7 +29,14 @@ int graver(int a, int b) {
 }  // namespace
 
 struct SuperblockStore::Private {
-  enum class Step : uint8_t { kIdle, kReading, kWriteFirst, kFlushFirst, kWriteSecond, kFlushSecond };
+  enum class Step : uint8_t {
+    kIdle,
+    kReading,
+    kWriteFirst,
+    kFlushFirst,
+    kWriteSecond,
+    kFlushSecond,
+  };
 
   io::Io& io;
   io::DiskId disk;
