@@ -2,11 +2,13 @@
 //
 //   wanted   what heat() and cool() asked for; what the next page written says
 //   durable  hot on disk and not cooled since: what hot() tells
-//   written  the content of the pages of the batch under way, as they were submitted
+//   written  the content of the pages of the batch under way, as they were submitted, less
+//            what was cooled since
 //
-// A batch takes all dirty pages, writes them, flushes; then durable = written & wanted for
-// them. A caller whose bit is in a page that the batch has yet to submit, or has submitted
-// with the bit, rides on that batch, everybody else on the next.
+// A batch takes all dirty pages, writes them, flushes; then durable = written for them. A
+// caller whose bit is in a page that the batch has yet to submit, or has submitted with the
+// bit, rides on that batch, everybody else on the next; so nobody waits for a hot extent, and
+// cooling one never deceives a waiter.
 #include "meta/activity_log.h"
 
 #include <algorithm>
@@ -62,6 +64,7 @@ struct ActivityLog::Private final : PageSource {
   void page_read(const Page& page) override;
   void pages_finished(int error) override;
 
+  bool carried(uint64_t extent) const;
   bool next_in_batch();
   void write_page(const Page& page);
   void mark_dirty(uint64_t page);
@@ -102,15 +105,13 @@ void ActivityLog::heat(uint64_t extent, Waiter& waiter) {
     log.ready.push_back(waiter);
     return;
   }
-  const uint64_t page = extent / kExtentsPerLogPage;
-  if (set_bits(log.wanted.data(), extent, extent + 1) != 0) log.mark_dirty(page);
-  if ((log.flags[page] & kDirty) != 0) {
-    log.next.push_back(waiter);
-  } else {
-    // Asked for before, and the batch under way says so.
-    BM_ASSERT(log.task == Private::Task::kBatch);
+  if (log.carried(extent)) {
     log.riding.push_back(waiter);
+  } else {
+    log.mark_dirty(extent / kExtentsPerLogPage);
+    log.next.push_back(waiter);
   }
+  set_bits(log.wanted.data(), extent, extent + 1);
 }
 
 void ActivityLog::batch_end() {
@@ -130,6 +131,7 @@ void ActivityLog::cool(uint64_t extent) {
   BM_ASSERT(log.page_hot[page] > 0);
   clear_bits(log.durable.data(), extent, extent + 1);
   clear_bits(log.wanted.data(), extent, extent + 1);
+  clear_bits(log.written.data(), extent, extent + 1);
   --log.hot_count;
   --log.page_hot[page];
   log.mark_dirty(page);
@@ -206,6 +208,14 @@ void ActivityLog::Private::start_batch() {
   pages.write();
 }
 
+// Whether the batch under way makes the extent hot, or will when wanted says so.
+bool ActivityLog::Private::carried(uint64_t extent) const {
+  const uint64_t page = extent / kExtentsPerLogPage;
+  BM_ASSERT(page < page_count);
+  if (task != Task::kBatch || (flags[page] & kInBatch) == 0) return false;
+  return page >= cursor || test_bit(written.data(), extent);
+}
+
 bool ActivityLog::Private::next_page(Page& page) {
   BM_ASSERT(task != Task::kNone);
   if (task == Task::kBatch && !next_in_batch()) return false;
@@ -227,8 +237,6 @@ void ActivityLog::Private::write_page(const Page& page) {
   BM_ASSERT(page.key < page_count);
   const uint64_t first = page.key * kWordsPerPage;
   std::copy_n(&wanted[first], kWordsPerPage, &written[first]);
-  // The page's bits are submitted as of now: what came since the batch began is in them, and
-  // its dirty flag stays, so that its callers, who wait for the next batch, are served.
   std::memcpy(&page.bytes()[kLogPageHeaderBytes], &written[first], kWordsPerPage * 8);
   seal_page({PageKind::kLog, 0, page.key}, ++sequence, metadata_id, page.bytes());
 }
@@ -266,7 +274,7 @@ void ActivityLog::Private::adopt(uint64_t page) {
   flags[page] &= static_cast<uint8_t>(~kInBatch);
   const uint64_t first = page * kWordsPerPage;
   for (uint64_t word = first; word < first + kWordsPerPage; ++word) {
-    durable[word] = written[word] & wanted[word];
+    durable[word] = written[word];
   }
   count_page(page);
 }
