@@ -2,7 +2,7 @@
 //
 // Life: construct, attach(), then links, serve() and withdraw() in any order, close() (a clean
 // end) and, when closed() says so, destruction. Every call is made on the thread that owns the
-// Io. Commands complete later, never inside the call. Buffers are allocated in the constructor.
+// Io. Commands complete later or inside the call. Buffers are allocated by init().
 // One write's path: nbd/session → engine/write_path → meta/activity_log →
 // {disk/backing_disk ‖ peer/link} → engine/ack_tracker → nbd/reply.
 #pragma once
@@ -15,6 +15,8 @@
 #include "io/io.h"
 
 namespace blkmirror::engine {
+
+struct Parts;
 
 class Engine final : public io::BatchHandler {
  public:
@@ -64,8 +66,9 @@ class Engine final : public io::BatchHandler {
   void woken() override;
 
  private:
-  struct Parts;
   std::unique_ptr<Parts> parts_;
+  void (*wake_hook_)(void* owner) = nullptr;
+  void* wake_owner_ = nullptr;
 };
 
 }  // namespace blkmirror::engine

@@ -16,8 +16,8 @@
 
 namespace blkmirror::engine {
 
-// Told once how a command ended. `error`: 0 or a positive errno; `what`: static text.
-// Embedded in whoever waits; it must live until `done` was called (never inside the command).
+// Told once how a command ended, perhaps inside the command. `error`: 0 or a positive errno;
+// `what`: static text. Embedded in whoever waits; it must live until then.
 struct Completion {
   void (*done)(Completion& completion, int error, const char* what) = nullptr;
   void* owner = nullptr;
@@ -53,7 +53,9 @@ struct PeerPatch {
   std::optional<uint64_t> bitmap_uuid;
   std::optional<uint64_t> generation;
   std::optional<bool> outdated;
-  bool full_sync = false;  // set every bit towards the peer
+  // true: every block becomes out of sync towards the peer; false: none is (the word of a
+  // Primary that has brought the peer up to date).
+  std::optional<bool> full_sync;
 };
 
 struct MetadataPatch {

@@ -1,6 +1,8 @@
 // Coding and checking of frame headers.
 #include "peer/frame.h"
 
+#include <cerrno>
+
 #include "base/crc32c.h"
 #include "base/endian.h"
 #include "base/limits.h"
@@ -26,7 +28,6 @@ PayloadRule payload_rule(FrameType type) {
     case FrameType::kReadData:
       return {512, limits::kPieceBytes, 512};
     case FrameType::kZeroes:
-    case FrameType::kFailed:
     case FrameType::kResyncRequest:
     case FrameType::kReadRequest:
     case FrameType::kReadFailed:
@@ -35,10 +36,11 @@ PayloadRule payload_rule(FrameType type) {
       return {8, 8 * limits::kWritesInFlight, 8};
     case FrameType::kBitmapPage:
       return {8, kBitmapPagePayload, 8};
+    case FrameType::kNewUuid:
+      return {0, kNameBytes * limits::kSlots, kNameBytes};
     case FrameType::kFlush:
     case FrameType::kPing:
     case FrameType::kPong:
-    case FrameType::kNewUuid:
     case FrameType::kBitmapEnd:
     case FrameType::kBitmapDurable:
     case FrameType::kResyncWritten:
@@ -59,8 +61,7 @@ bool payload_fits(const FrameHeader& header) {
 }  // namespace
 
 bool is_bulk(FrameType type) {
-  return type == FrameType::kData || type == FrameType::kResyncData ||
-         type == FrameType::kReadData;
+  return type == FrameType::kData || type == FrameType::kResyncData || type == FrameType::kReadData;
 }
 
 void encode(const FrameHeader& header, std::span<std::byte, kFrameHeaderBytes> bytes) {

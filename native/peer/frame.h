@@ -19,29 +19,30 @@ inline constexpr uint16_t kFrameMagic = 0xb1c5;
 inline constexpr size_t kFrameHeaderBytes = 32;
 
 enum class FrameType : uint8_t {
-  kControl = 1,        // payload: JSON
-  kData = 2,           // sequence, offset; payload: the bytes to write
-  kZeroes = 3,         // sequence, offset; payload: length 32, reserved 32
-  kFlush = 4,          // sequence
-  kWritten = 5,        // payload: sequences (64 each) of Data, Zeroes, Flush, NewUuid done
-  kFailed = 6,         // sequence; payload: errno 32, reserved 32
-  kPing = 7,           // sequence: any
-  kPong = 8,           // sequence: the ping's
-  kNewUuid = 9,        // sequence; offset: the new currentUuid
-  kBitmapPage = 10,    // offset: page index; payload: state 8, reserved 56, then bits if partial
-  kBitmapEnd = 11,     // sequence: number of pages sent
-  kBitmapDurable = 12,  // the merged bitmap is durable here
-  kResyncRequest = 13,  // sequence, offset; payload: length 32, reserved 32
-  kResyncData = 14,     // sequence and offset of the request; payload: the bytes
-  kResyncWritten = 15,  // sequence of the request
-  kResyncBusy = 16,     // sequence: not written (or not readable), ask again later
-  kCheckpoint = 17,     // the target's flush and bitmap are durable; sequence: its number
-  kResyncDone = 18,     // the target's superblock is durable; offset: its currentUuid now
-  kReadRequest = 19,    // sequence, offset; payload: length 32, reserved 32
-  kReadData = 20,       // sequence of the request; payload: the bytes
-  kReadFailed = 21,     // sequence of the request; payload: errno 32, reserved 32
+  kControl = 1,         // payload: JSON
+  kData = 2,            // sequence, offset; payload: the bytes to write
+  kZeroes = 3,          // sequence, offset; payload: length 32, reserved 32
+  kFlush = 4,           // sequence
+  kWritten = 5,         // payload: sequences (64 each) of Data, Zeroes, Flush, NewUuid done
+  kPing = 6,            // sequence: any
+  kPong = 7,            // sequence: the ping's
+  kNewUuid = 8,         // sequence; offset: the new currentUuid; payload: names of the nodes
+                        // that miss writes from here on, 64 bytes each, padded with zeroes
+  kBitmapPage = 9,      // offset: page index; payload: state 8, reserved 56, then bits if partial
+  kBitmapEnd = 10,      // sequence: number of pages sent
+  kBitmapDurable = 11,  // the merged bitmap is durable here
+  kResyncRequest = 12,  // sequence, offset; payload: length 32, reserved 32
+  kResyncData = 13,     // sequence and offset of the request; payload: the bytes
+  kResyncWritten = 14,  // sequence of the request
+  kResyncBusy = 15,     // sequence: not written (or not readable), ask again later
+  kCheckpoint = 16,     // the target's flush and bitmap are durable; sequence: its number
+  kResyncDone = 17,     // the target's superblock is durable; offset: its currentUuid now
+  kReadRequest = 18,    // sequence, offset; payload: length 32, reserved 32
+  kReadData = 19,       // sequence of the request; payload: the bytes
+  kReadFailed = 20,     // sequence of the request; payload: errno 32, reserved 32
 };
-inline constexpr uint8_t kLastFrameType = 21;
+inline constexpr uint8_t kLastFrameType = 20;
+inline constexpr uint32_t kNameBytes = 64;
 
 inline constexpr uint16_t kFlagEpoch = 1;     // a write completed since the previous frame
 inline constexpr uint16_t kFlagDurable = 2;   // FUA

@@ -136,7 +136,10 @@ export interface PeerPatch {
   readonly bitmapUuid?: Uuid;
   readonly generation?: bigint;
   readonly outdated?: boolean;
-  /** true: every block becomes out of sync towards the peer, durably. */
+  /**
+   * true: every block becomes out of sync towards the peer, durably; false: none is (only on the
+   * word of a Primary that has brought that peer up to date).
+   */
   readonly fullSync?: boolean;
 }
 

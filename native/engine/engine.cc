@@ -1,0 +1,89 @@
+// The engine's commands, each passed to the part it concerns.
+#include "engine/engine.h"
+
+#include <cerrno>
+
+#include "base/assert.h"
+#include "engine/parts.h"
+
+namespace blkmirror::engine {
+
+Engine::Engine(io::Io& io, EventSink& events, Statistics& statistics)
+    : parts_(std::make_unique<Parts>(io, events, statistics)) {
+  io.set_handler(this);
+}
+
+Engine::~Engine() { parts_->io.set_handler(nullptr); }
+
+Status Engine::init() {
+  const Status client = parts_->client_pool.init(limits::kClientPoolBytes);
+  if (!client.ok()) return client;
+  const Status peer = parts_->peer_pool.init(limits::kPeerPoolBytes);
+  if (!peer.ok()) return peer;
+  for (BufferPool* pool : {&parts_->client_pool, &parts_->peer_pool}) {
+    parts_->io.register_memory(pool->region(), pool->region_bytes());
+  }
+  return {};
+}
+
+void Engine::attach(const AttachSpec& spec, Completion& completion) {
+  parts_->attach.start(spec, completion);
+}
+
+void Engine::connect_link(uint32_t slot, io::SocketId socket, uint32_t incarnation,
+                          Completion& completion) {
+  parts_->peers.connect(slot, socket, incarnation, completion);
+}
+
+void Engine::close_link(uint32_t slot, uint32_t incarnation) {
+  parts_->peers.close_link(slot, incarnation);
+}
+
+void Engine::send_control(uint32_t slot, uint32_t incarnation, std::span<const std::byte> text) {
+  parts_->peers.send_control(slot, incarnation, text);
+}
+
+void Engine::establish(uint32_t slot, uint32_t incarnation, const EstablishPlan& plan,
+                       Completion& completion) {
+  parts_->peers.establish(slot, incarnation, plan, completion);
+}
+
+void Engine::pause_resync(uint32_t slot, bool paused) { parts_->target.pause(slot, paused); }
+
+void Engine::serve(io::SocketId listener, const std::string& export_name, Completion& completion) {
+  parts_->serving.serve(listener, export_name, completion);
+}
+
+void Engine::withdraw(bool force, Completion& completion) {
+  parts_->serving.withdraw(force, completion);
+}
+
+void Engine::update_metadata(const MetadataPatch& patch, Completion& completion) {
+  parts_->updates.apply(patch, completion);
+}
+
+void Engine::supply_uuids(std::span<const uint64_t> uuids) { parts_->gate.supply(uuids); }
+
+void Engine::set_options(uint64_t al_extents, uint64_t timeout_us) {
+  BM_ASSERT(timeout_us > 0);
+  parts_->timeout_us = timeout_us;
+  parts_->cooler.set_limit(al_extents);
+  parts_->peers.set_timeout(timeout_us);
+}
+
+void Engine::close(Completion& completion) { parts_->shutdown.start(completion); }
+
+bool Engine::closed() const { return parts_->shutdown.done(); }
+
+void Engine::set_wake_hook(void (*hook)(void* owner), void* owner) {
+  wake_hook_ = hook;
+  wake_owner_ = owner;
+}
+
+void Engine::batch_end() { parts_->batch_end(); }
+
+void Engine::woken() {
+  if (wake_hook_ != nullptr) wake_hook_(wake_owner_);
+}
+
+}  // namespace blkmirror::engine

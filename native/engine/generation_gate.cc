@@ -1,0 +1,131 @@
+// See generation_gate.h.
+#include "engine/generation_gate.h"
+
+#include <bit>
+#include <cstring>
+
+#include "base/assert.h"
+#include "engine/parts.h"
+
+namespace blkmirror::engine {
+
+GenerationGate::GenerationGate(Parts& parts) : parts_(parts) {
+  item_.owner = this;
+  item_.finished = everywhere;
+  waiter_.owner = this;
+  waiter_.done = committed;
+}
+
+void GenerationGate::acknowledge(HeldAck& held) {
+  BM_ASSERT(held.release != nullptr);
+  held.failed = parts_.failed;
+  if (held.failed || (!needed_ && !rotating_)) {
+    held.release(held);
+    return;
+  }
+  held_.push_back(held);
+  if (!rotating_) rotate();
+}
+
+// Peers that miss writes and still share the current generation with this copy.
+uint32_t GenerationGate::not_receiving_unshared() const {
+  const uint32_t missing = parts_.peers.configured() & ~parts_.peers.receiving();
+  uint32_t unshared = 0;
+  for (uint32_t rest = missing; rest != 0; rest &= rest - 1) {
+    const uint32_t slot = static_cast<uint32_t>(std::countr_zero(rest));
+    if (parts_.superblock().peers[slot].bitmap_uuid == 0) unshared |= 1u << slot;
+  }
+  return unshared;
+}
+
+void GenerationGate::recheck() {
+  BM_ASSERT(parts_.attached());
+  needed_ = not_receiving_unshared() != 0;
+  if (rotating_) return;
+  if (needed_ && !held_.empty()) {
+    rotate();
+  } else if (!needed_) {
+    release_held();
+  }
+}
+
+void GenerationGate::supply(std::span<const uint64_t> uuids) {
+  for (const uint64_t uuid : uuids) {
+    if (supplied_ == kSupply) break;
+    supply_[supplied_] = uuid;
+    supplied_ += 1;
+  }
+  BM_ASSERT(supplied_ <= kSupply);
+  if (parts_.attached()) recheck();
+}
+
+void GenerationGate::rotate() {
+  BM_ASSERT(!rotating_);
+  if (supplied_ == 0 || parts_.failed) return;  // suspended until supplied
+  const uint32_t missing = not_receiving_unshared();
+  BM_ASSERT(missing != 0);
+  supplied_ -= 1;
+  const uint64_t uuid = supply_[supplied_];
+  rotating_ = true;
+  meta::rotate_uuid(parts_.superblock(), missing, uuid);
+  parts_.acks.admit(item_, parts_.peers.receiving(), parts_.io.now_us());
+  announce(uuid, missing);
+  parts_.super->commit(waiter_);
+}
+
+void GenerationGate::announce(uint64_t uuid, uint32_t missing) {
+  std::byte names[peer::kNameBytes * limits::kSlots] = {};
+  uint32_t count = 0;
+  for (uint32_t rest = missing; rest != 0; rest &= rest - 1) {
+    const std::string& name = parts_.peers.at(std::countr_zero(rest)).name;
+    BM_ASSERT(name.size() < peer::kNameBytes);
+    std::memcpy(names + count * peer::kNameBytes, name.data(), name.size());
+    count += 1;
+  }
+  peer::FrameHeader header;
+  header.type = peer::FrameType::kNewUuid;
+  header.sequence = item_.sequence;
+  header.offset = uuid;
+  header.payload_bytes = count * peer::kNameBytes;
+  for (uint32_t rest = item_.waiting; rest != 0; rest &= rest - 1) {
+    parts_.peers.at(std::countr_zero(rest)).link->push(header, {names, header.payload_bytes});
+  }
+}
+
+void GenerationGate::committed(meta::Waiter& waiter, int error) {
+  auto& gate = *static_cast<GenerationGate*>(waiter.owner);
+  if (error != 0) {
+    gate.parts_.fail_disk("writing a new generation to the superblock", error);
+    return;
+  }
+  gate.parts_.acks.local_done(gate.item_);
+}
+
+void GenerationGate::everywhere(Outstanding& item) {
+  auto& gate = *static_cast<GenerationGate*>(item.owner);
+  BM_ASSERT(gate.rotating_);
+  gate.rotating_ = false;
+  if (gate.parts_.failed) return;
+  gate.parts_.metadata_changed();
+  gate.parts_.events.generation_changed();
+  gate.recheck();
+}
+
+void GenerationGate::fail() {
+  BM_ASSERT(parts_.failed);
+  while (HeldAck* held = held_.pop_front()) {
+    held->failed = true;
+    held->release(*held);
+  }
+}
+
+void GenerationGate::release_held() {
+  // A released one may come back with a need for another generation.
+  while (!needed_ && !rotating_) {
+    HeldAck* held = held_.pop_front();
+    if (held == nullptr) return;
+    held->release(*held);
+  }
+}
+
+}  // namespace blkmirror::engine

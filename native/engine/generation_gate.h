@@ -1,0 +1,61 @@
+// Rule 6: nothing is acknowledged while some copy is not receiving writes, unless a currentUuid
+// newer than the last one shared with that copy is durable on every copy that is receiving.
+//
+// Every acknowledgement passes here. The first one after a peer went missing starts a new
+// generation with a UUID supplied in advance; acknowledgements wait until it is durable here and
+// on the receiving peers. With no UUID left the device stays suspended until one is supplied.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+
+#include "base/list.h"
+#include "engine/ack_tracker.h"
+#include "meta/superblock_store.h"
+
+namespace blkmirror::engine {
+
+struct Parts;
+
+// An acknowledgement that may have to wait.
+struct HeldAck {
+  void (*release)(HeldAck& held) = nullptr;
+  void* owner = nullptr;
+  bool failed = false;  // the copy was detached meanwhile: answer with an error
+  ListLink link;
+};
+
+class GenerationGate {
+ public:
+  explicit GenerationGate(Parts& parts);
+
+  void acknowledge(HeldAck& held);
+  // The set of receiving peers, or what the metadata says of them, has changed.
+  void recheck();
+  void supply(std::span<const uint64_t> uuids);
+  // The copy was detached: what is held is answered with an error.
+  void fail();
+  bool closed() const { return rotating_ || !held_.empty(); }
+
+ private:
+  static constexpr uint32_t kSupply = 16;
+
+  static void committed(meta::Waiter& waiter, int error);
+  static void everywhere(Outstanding& item);
+  uint32_t not_receiving_unshared() const;
+  void rotate();
+  void announce(uint64_t uuid, uint32_t missing);
+  void release_held();
+
+  Parts& parts_;
+  bool needed_ = false;
+  bool rotating_ = false;
+  std::array<uint64_t, kSupply> supply_{};
+  uint32_t supplied_ = 0;
+  Outstanding item_;
+  meta::Waiter waiter_;
+  List<HeldAck, &HeldAck::link> held_;
+};
+
+}  // namespace blkmirror::engine

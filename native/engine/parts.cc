@@ -1,0 +1,183 @@
+// See parts.h: what concerns several parts at once.
+#include "engine/parts.h"
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+
+#include "base/assert.h"
+
+namespace blkmirror::engine {
+
+namespace {
+
+// The timer that looks for silent peers beats between these.
+constexpr uint64_t kLeastTickUs = 10000;
+constexpr uint64_t kMostTickUs = 250000;
+
+}  // namespace
+
+Parts::Parts(io::Io& io_in, EventSink& events_in, Statistics& stats_in)
+    : io(io_in),
+      events(events_in),
+      stats(stats_in),
+      zeroes(limits::kPieceBytes / limits::kPageBytes),
+      disk(io_in, zeroes.page(0).data()),
+      peers(*this),
+      gate(*this),
+      writes(*this),
+      flushes(*this),
+      reads(*this),
+      receive(*this),
+      exchange(*this),
+      source(*this),
+      target(*this),
+      cooler(*this),
+      updates(*this),
+      attach(*this),
+      serving(*this),
+      shutdown(*this),
+      server(io_in, client_pool, *this) {
+  timer_.owner = this;
+  timer_.fire = timer_fired;
+  arm_timer();
+}
+
+Parts::~Parts() { io.disarm(timer_); }
+
+void Parts::arm_timer() {
+  const uint64_t interval = std::clamp(timeout_us / 20, kLeastTickUs, kMostTickUs);
+  io.arm(timer_, io.now_us() + interval);
+}
+
+void Parts::timer_fired(io::Timer& timer) {
+  auto& parts = *static_cast<Parts*>(timer.owner);
+  parts.tick();
+  parts.arm_timer();
+}
+
+void Parts::tick() {
+  stats.heartbeat.fetch_add(1, std::memory_order_relaxed);
+  if (!is_attached) return;
+  peers.tick(io.now_us());
+  cooler.tick();
+}
+
+void Parts::submit(nbd::Piece& piece) {
+  BM_ASSERT(is_attached);
+  if (failed) {
+    refuse(piece);
+    return;
+  }
+  switch (piece.kind) {
+    case nbd::PieceKind::kRead:
+      reads.submit(piece);
+      return;
+    case nbd::PieceKind::kWrite:
+    case nbd::PieceKind::kZero:
+      writes.submit(piece);
+      return;
+    case nbd::PieceKind::kFlush:
+      flushes.submit(piece);
+      return;
+  }
+}
+
+void Parts::refuse(nbd::Piece& piece) {
+  BM_ASSERT(piece.done != nullptr);
+  refused_.push_back(piece);
+}
+
+void Parts::answer_refused() {
+  while (nbd::Piece* piece = refused_.pop_front()) piece->done(*piece, EIO);
+}
+
+void Parts::fail_disk(const char* what, int error) {
+  BM_ASSERT(error != 0);
+  if (failed) return;
+  failed = true;
+  peers.lose_all("the backing disk failed");
+  gate.fail();
+  events.disk_failed(what, error);
+}
+
+void Parts::mark_in_sync(uint32_t slot) {
+  meta::Superblock& state = superblock();
+  meta::PeerRecord& record = state.peers[slot];
+  meta::push_history(state, record.bitmap_uuid);
+  record.bitmap_uuid = 0;
+  record.flags &= ~(meta::kPeerFullSync | meta::kPeerOutdated);
+  state.flags &= ~(meta::kCrashed | meta::kCrashedPrimary);
+}
+
+void Parts::adopt_generation_of(const Peer& peer) {
+  meta::Superblock& state = superblock();
+  BM_ASSERT(peer.current_uuid != 0);
+  if (state.current_uuid != peer.current_uuid) meta::push_history(state, state.current_uuid);
+  state.current_uuid = peer.current_uuid;
+  mark_in_sync(peer.slot);
+  state.flags |= meta::kConsistent | meta::kWasUpToDate;
+  state.flags &= ~meta::kOutdated;
+}
+
+void Parts::announce_checkpoint(uint32_t slot) {
+  Peer& peer = peers.at(slot);
+  const bool copying = peer.link->up() && peer.resync == ResyncRole::kTarget;
+  if (!copying || peer.link->space() < peer::kFrameHeaderBytes) return;
+  peer::FrameHeader header;
+  header.type = peer::FrameType::kCheckpoint;
+  peer.link->push(header);
+}
+
+void Parts::end_epoch() {
+  for (uint32_t rest = peers.receiving(); rest != 0; rest &= rest - 1) {
+    peers.at(std::countr_zero(rest)).link->end_epoch();
+  }
+}
+
+void Parts::count_write(uint32_t bytes) {
+  stats.writes.store(stats.writes.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  stats.written_bytes.store(stats.written_bytes.load(std::memory_order_relaxed) + bytes,
+                            std::memory_order_relaxed);
+}
+
+void Parts::count_read(uint32_t bytes) {
+  stats.read_bytes.store(stats.read_bytes.load(std::memory_order_relaxed) + bytes,
+                         std::memory_order_relaxed);
+}
+
+// What was queued in this batch goes out together: the order lets what one part queues for the
+// next still leave in this batch.
+void Parts::batch_end() {
+  answer_refused();
+  if (is_attached) {
+    target.batch_end();
+    exchange.batch_end();
+  }
+  if (log != nullptr) log->batch_end();
+  peers.batch_end();
+  serving.batch_end();
+  server.batch_end();
+  shutdown.batch_end();
+  publish_statistics();
+}
+
+void Parts::publish_statistics() {
+  if (!is_attached) return;
+  constexpr auto kRelaxed = std::memory_order_relaxed;
+  stats.suspended.store(gate.closed(), kRelaxed);
+  stats.hot_extents.store(log->hot_count(), kRelaxed);
+  stats.metadata_writes.store(log->page_writes() + bitmap->page_writes() + super->page_writes(),
+                              kRelaxed);
+  for (uint32_t rest = peers.configured(); rest != 0; rest &= rest - 1) {
+    const uint32_t slot = static_cast<uint32_t>(std::countr_zero(rest));
+    const Peer& peer = peers.at(slot);
+    PeerStatistics& out = stats.peers[slot];
+    out.receiving.store(peer.receiving, kRelaxed);
+    out.out_of_sync_bytes.store(bitmap->out_of_sync_bytes(slot), kRelaxed);
+    out.sent_bytes.store(peer.link->sent_bytes(), kRelaxed);
+    out.received_bytes.store(peer.link->received_bytes(), kRelaxed);
+  }
+}
+
+}  // namespace blkmirror::engine

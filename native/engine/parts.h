@@ -1,0 +1,112 @@
+// The parts of one engine and what they need of each other. Everything here belongs to the one
+// data-plane thread; parts find each other through Parts and never own each other.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "base/aligned_pages.h"
+#include "base/buffer_pool.h"
+#include "disk/backing_disk.h"
+#include "engine/ack_tracker.h"
+#include "engine/attach.h"
+#include "engine/bitmap_exchange.h"
+#include "engine/cooler.h"
+#include "engine/flush_path.h"
+#include "engine/generation_gate.h"
+#include "engine/interface.h"
+#include "engine/metadata_update.h"
+#include "engine/peers.h"
+#include "engine/range_lock.h"
+#include "engine/read_path.h"
+#include "engine/receive_path.h"
+#include "engine/resync_source.h"
+#include "engine/resync_target.h"
+#include "engine/serving.h"
+#include "engine/shutdown.h"
+#include "engine/write_path.h"
+#include "io/io.h"
+#include "meta/activity_log.h"
+#include "meta/bitmap.h"
+#include "meta/superblock_store.h"
+#include "nbd/server.h"
+
+namespace blkmirror::engine {
+
+struct Parts final : public nbd::Backend {
+  Parts(io::Io& io, EventSink& events, Statistics& stats);
+  ~Parts();
+
+  meta::Superblock& superblock() { return super->current(); }
+  const meta::Superblock& superblock() const { return super->current(); }
+  bool attached() const { return is_attached; }
+
+  // A client's piece, by kind, to its path.
+  void submit(nbd::Piece& piece) override;
+  // Answers a piece with EIO at the end of this batch.
+  void refuse(nbd::Piece& piece);
+
+  // The copy is detached: nothing more is submitted to the disk, links and clients end.
+  void fail_disk(const char* what, int error);
+  // Tells the owner that the superblock as it is now is durable.
+  void metadata_changed() { events.metadata_changed(superblock()); }
+  // In memory: this copy and the peer's share the current generation (the caller commits).
+  void mark_in_sync(uint32_t slot);
+  // In memory: this copy now is what the source's is (the caller commits).
+  void adopt_generation_of(const Peer& source);
+  // A resync's source hears that what was copied so far is on stable storage here.
+  void announce_checkpoint(uint32_t slot);
+  void end_epoch();
+
+  void count_write(uint32_t bytes);
+  void count_read(uint32_t bytes);
+
+  void tick();
+  void batch_end();
+  void publish_statistics();
+
+  io::Io& io;
+  EventSink& events;
+  Statistics& stats;
+  bool is_attached = false;
+  bool failed = false;
+  uint64_t timeout_us = 6000000;
+  io::DiskId meta_disk = io::kNoDisk;
+  bool internal = true;
+
+  AlignedPages zeroes;
+  BufferPool client_pool;
+  BufferPool peer_pool;
+  disk::BackingDisk disk;
+  std::unique_ptr<meta::SuperblockStore> super;  // these three from attach() on
+  std::unique_ptr<meta::ActivityLog> log;
+  std::unique_ptr<meta::Bitmap> bitmap;
+
+  RangeLock ranges;
+  AckTracker acks;
+  Peers peers;
+  GenerationGate gate;
+  WritePath writes;
+  FlushPath flushes;
+  ReadPath reads;
+  ReceivePath receive;
+  BitmapExchange exchange;
+  ResyncSource source;
+  ResyncTarget target;
+  Cooler cooler;
+  MetadataUpdate updates;
+  Attach attach;
+  Serving serving;
+  Shutdown shutdown;
+  nbd::Server server;
+
+ private:
+  static void timer_fired(io::Timer& timer);
+  void arm_timer();
+  void answer_refused();
+
+  List<nbd::Piece, &nbd::Piece::link> refused_;
+  io::Timer timer_;
+};
+
+}  // namespace blkmirror::engine

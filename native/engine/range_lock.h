@@ -1,0 +1,44 @@
+// Keeps overlapping operations apart: two that overlap are never in flight at once (rule 5).
+//
+// Entries lie within one extent and are hashed by it. An entry waits for every earlier one that
+// it overlaps, in the order of arrival. Nothing is allocated per entry.
+#pragma once
+
+#include <cstdint>
+
+#include "base/limits.h"
+#include "base/list.h"
+
+namespace blkmirror::engine {
+
+struct RangeEntry {
+  void (*granted)(RangeEntry& entry) = nullptr;
+  void* owner = nullptr;
+  uint64_t offset = 0;
+  uint32_t length = 0;
+  bool held = false;
+  ListLink link;
+};
+
+class RangeLock {
+ public:
+  // True when the range is the caller's at once; else granted() is called later.
+  bool acquire(RangeEntry& entry);
+  // Gives up a range, held or still waited for, and grants what waited for it.
+  void release(RangeEntry& entry);
+  // Whether any entry overlaps.
+  bool busy(uint64_t offset, uint32_t length);
+  bool extent_busy(uint64_t extent);
+
+ private:
+  using Bucket = List<RangeEntry, &RangeEntry::link>;
+  static constexpr uint32_t kBuckets = 1024;
+
+  Bucket& bucket(uint64_t offset) { return buckets_[(offset / limits::kExtentBytes) % kBuckets]; }
+  static bool free_before(Bucket& bucket, RangeEntry& entry);
+
+  Bucket buckets_[kBuckets];
+  uint32_t waiting_ = 0;
+};
+
+}  // namespace blkmirror::engine

@@ -1,0 +1,61 @@
+// A client's read on the Primary: from the local disk, except where this copy is a SyncTarget and
+// the range is out of sync: then from the source, after all writes it received before. Without
+// a source such a read fails; local data that is out of sync is never returned.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "base/slab.h"
+#include "disk/backing_disk.h"
+#include "nbd/backend.h"
+#include "peer/frame.h"
+
+namespace blkmirror::engine {
+
+struct Parts;
+struct Peer;
+
+class ReadPath {
+ public:
+  explicit ReadPath(Parts& parts);
+
+  void submit(nbd::Piece& piece);
+  // False: a frame that answers nothing that was asked.
+  bool on_data(Peer& peer, const peer::FrameHeader& header, Buffer& buffer);
+  bool on_failed(Peer& peer, const peer::FrameHeader& header, uint32_t error);
+  void peer_lost(uint32_t slot);
+  // When the oldest read that the peer has not answered was sent; 0: none.
+  uint64_t oldest_us(uint32_t slot);
+  bool idle() const { return reads_.used() == 0; }
+
+ private:
+  static constexpr uint32_t kReads = 2048;
+
+  struct Read {
+    ReadPath* path = nullptr;
+    nbd::Piece* piece = nullptr;
+    disk::Job job;
+    uint32_t slot = 0;  // of the source, for a remote read
+    uint64_t sequence = 0;
+    uint64_t sent_us = 0;
+    ListLink link;
+  };
+
+  static void local_read(disk::Job& job, int error);
+  void begin(nbd::Piece& piece, Read& read);
+  bool out_of_sync(const nbd::Piece& piece) const;
+  void begin_remote(Read& read);
+  Read* find_remote(uint32_t slot, uint64_t sequence);
+  void finish(Read& read, int error);
+  // The next in the backlog begins with it, or it is free.
+  void recycle(Read& read);
+
+  Parts& parts_;
+  Slab<Read> reads_;
+  uint64_t sequence_ = 0;
+  List<Read, &Read::link> remote_;  // oldest first
+  List<nbd::Piece, &nbd::Piece::link> backlog_;
+};
+
+}  // namespace blkmirror::engine

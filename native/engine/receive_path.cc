@@ -1,0 +1,209 @@
+// See receive_path.h.
+#include "engine/receive_path.h"
+
+#include <cerrno>
+#include <cstring>
+
+#include "base/assert.h"
+#include "base/endian.h"
+#include "engine/parts.h"
+
+namespace blkmirror::engine {
+
+ReceivePath::ReceivePath(Parts& parts) : parts_(parts), items_(limits::kWritesInFlight) {
+  for (uint32_t i = 0; i < items_.count(); ++i) {
+    Item& item = items_.at(i);
+    item.path = this;
+    item.range.owner = item.waiter.owner = item.job.owner = &item;
+    item.range.granted = range_granted;
+  }
+}
+
+const char* ReceivePath::check_range(uint64_t offset, uint64_t length) const {
+  const uint64_t size = parts_.disk.size_bytes();
+  const uint32_t block = parts_.superblock().block;
+  if (length == 0 || offset % block != 0 || length % block != 0) {
+    return "a request that is not aligned to the device's blocks";
+  }
+  if (offset >= size || length > size - offset) return "a request beyond the device's end";
+  if (offset / limits::kExtentBytes != (offset + length - 1) / limits::kExtentBytes) {
+    return "a request across an extent's boundary";
+  }
+  return nullptr;
+}
+
+ReceivePath::Item* ReceivePath::take(Peer& peer, const peer::FrameHeader& header) {
+  Item* item = items_.try_take();
+  if (item == nullptr) return nullptr;
+  item->peer = &peer;
+  item->incarnation = peer.link->incarnation();
+  item->header = header;
+  item->buffer = nullptr;
+  item->length = 0;
+  peer.applying += 1;
+  return item;
+}
+
+const char* ReceivePath::on_data(Peer& peer, const peer::FrameHeader& header, Buffer& buffer) {
+  if (!peer.receiving) return "a write before the connection was established";
+  if (const char* wrong = check_range(header.offset, header.payload_bytes)) return wrong;
+  Item* item = take(peer, header);
+  if (item == nullptr) return "more writes in flight than the protocol allows";
+  item->buffer = &buffer;
+  item->length = header.payload_bytes;
+  begin_write(*item);
+  return nullptr;
+}
+
+const char* ReceivePath::on_zeroes(Peer& peer, const peer::FrameHeader& header,
+                                   std::span<const std::byte> payload) {
+  BM_ASSERT(payload.size() == 8);
+  const uint32_t length = load_be32(payload.data());
+  if (!peer.receiving) return "a write before the connection was established";
+  if (const char* wrong = check_range(header.offset, length)) return wrong;
+  Item* item = take(peer, header);
+  if (item == nullptr) return "more writes in flight than the protocol allows";
+  item->length = length;
+  begin_write(*item);
+  return nullptr;
+}
+
+void ReceivePath::begin_write(Item& item) {
+  // A resync block of ours that the peer has not written yet must not hold up its own write:
+  // the peer drops the block when it arrives (it overlaps a write in flight there).
+  parts_.source.yield(*item.peer, item.header.offset, item.length);
+  item.range.offset = item.header.offset;
+  item.range.length = item.length;
+  if (parts_.ranges.acquire(item.range)) heat(item);
+}
+
+void ReceivePath::range_granted(RangeEntry& range) {
+  auto& item = *static_cast<Item*>(range.owner);
+  item.path->heat(item);
+}
+
+void ReceivePath::heat(Item& item) {
+  BM_ASSERT(item.range.held);
+  const uint64_t extent = item.header.offset / limits::kExtentBytes;
+  if (parts_.failed) {
+    parts_.ranges.release(item.range);
+    finish(item, false);
+  } else if (parts_.log->hot(extent)) {
+    launch(item);
+  } else {
+    item.waiter.done = extent_hot;
+    parts_.log->heat(extent, item.waiter);
+  }
+}
+
+void ReceivePath::extent_hot(meta::Waiter& waiter, int error) {
+  auto& item = *static_cast<Item*>(waiter.owner);
+  ReceivePath& path = *item.path;
+  if (error != 0) path.parts_.fail_disk("writing the activity log", error);
+  if (path.parts_.failed) {
+    path.parts_.ranges.release(item.range);
+    path.finish(item, false);
+  } else {
+    path.launch(item);
+  }
+}
+
+void ReceivePath::launch(Item& item) {
+  const peer::FrameHeader& header = item.header;
+  const bool durable = (header.flags & peer::kFlagDurable) != 0;
+  BM_ASSERT(parts_.log->hot(header.offset / limits::kExtentBytes));
+  parts_.cooler.touch(header.offset / limits::kExtentBytes);
+  item.job.done = written;
+  if (item.buffer != nullptr) {
+    parts_.disk.write(header.offset, item.buffer->data, item.length, durable, item.job);
+  } else {
+    const bool may_unmap = (header.flags & peer::kFlagMayUnmap) != 0;
+    parts_.disk.zero(header.offset, item.length, may_unmap, durable, item.job);
+  }
+}
+
+void ReceivePath::written(disk::Job& job, int error) {
+  auto& item = *static_cast<Item*>(job.owner);
+  ReceivePath& path = *item.path;
+  path.parts_.ranges.release(item.range);
+  if (error != 0) path.parts_.fail_disk("writing what a peer sent to the backing disk", error);
+  if (error == 0) path.parts_.stats.written_bytes.fetch_add(item.length, std::memory_order_relaxed);
+  path.finish(item, error == 0);
+}
+
+const char* ReceivePath::on_flush(Peer& peer, const peer::FrameHeader& header) {
+  if (!peer.receiving) return "a flush before the connection was established";
+  Item* item = take(peer, header);
+  if (item == nullptr) return "more requests in flight than the protocol allows";
+  if (parts_.failed) {
+    finish(*item, false);
+    return nullptr;
+  }
+  item->job.done = flushed;
+  parts_.disk.flush(item->job);
+  return nullptr;
+}
+
+void ReceivePath::flushed(disk::Job& job, int error) {
+  auto& item = *static_cast<Item*>(job.owner);
+  if (error != 0) item.path->parts_.fail_disk("flushing the backing disk", error);
+  item.path->finish(item, error == 0);
+}
+
+const char* ReceivePath::on_new_uuid(Peer& peer, const peer::FrameHeader& header,
+                                     std::span<const std::byte> payload) {
+  if (!peer.receiving) return "a new generation before the connection was established";
+  Item* item = take(peer, header);
+  if (item == nullptr) return "more requests in flight than the protocol allows";
+  peer.current_uuid = header.offset;
+  if (peer.resync == ResyncRole::kTarget || parts_.failed) {
+    // Taken over at the end of the resync.
+    finish(*item, !parts_.failed);
+    return nullptr;
+  }
+  adopt_generation(peer, header.offset, payload);
+  item->waiter.done = generation_durable;
+  parts_.super->commit(item->waiter);
+  return nullptr;
+}
+
+// The named nodes miss writes from here on, and this copy does not know which: everything is out
+// of sync towards them until the Primary says otherwise.
+void ReceivePath::adopt_generation(Peer& peer, uint64_t uuid, std::span<const std::byte> names) {
+  BM_ASSERT(names.size() % peer::kNameBytes == 0);
+  meta::Superblock& superblock = parts_.superblock();
+  uint32_t missing = 0;
+  for (size_t at = 0; at < names.size(); at += peer::kNameBytes) {
+    const auto* text = reinterpret_cast<const char*>(names.data() + at);
+    const std::string_view name(text, strnlen(text, peer::kNameBytes));
+    Peer* other = parts_.peers.find(name);
+    if (other == nullptr || other == &peer) continue;
+    missing |= other->bit();
+    superblock.peers[other->slot].flags |= meta::kPeerFullSync;
+    parts_.bitmap->set_all(other->slot);
+  }
+  meta::rotate_uuid(superblock, missing, uuid);
+}
+
+void ReceivePath::generation_durable(meta::Waiter& waiter, int error) {
+  auto& item = *static_cast<Item*>(waiter.owner);
+  Parts& parts = item.path->parts_;
+  if (error != 0) parts.fail_disk("writing a new generation to the superblock", error);
+  if (error == 0) {
+    parts.metadata_changed();
+    parts.events.generation_changed();
+  }
+  item.path->finish(item, error == 0);
+}
+
+void ReceivePath::finish(Item& item, bool report) {
+  Peer& peer = *item.peer;
+  if (item.buffer != nullptr) BufferPool::release(*item.buffer);
+  item.buffer = nullptr;
+  const bool same = peer.link->up() && peer.link->incarnation() == item.incarnation;
+  if (report && same) peer.link->acknowledge(item.header.sequence);
+  items_.give_back(item);
+  parts_.peers.finish_applying(peer);
+}
+
+}  // namespace blkmirror::engine

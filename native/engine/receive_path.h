@@ -1,0 +1,69 @@
+// What a peer sends to be done here: writes, zeroes, flushes and new generations.
+//
+// A received write obeys the same order as a client's: range lock, activity log durable, disk.
+// "Written" is reported when the disk has completed it; the link gathers the reports. What was
+// wholly received is applied even when its connection is gone; its report is then dropped.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "base/buffer_pool.h"
+#include "base/slab.h"
+#include "disk/backing_disk.h"
+#include "engine/range_lock.h"
+#include "meta/superblock_store.h"
+#include "peer/frame.h"
+
+namespace blkmirror::engine {
+
+struct Parts;
+struct Peer;
+
+class ReceivePath {
+ public:
+  explicit ReceivePath(Parts& parts);
+
+  // Each returns null, or what is wrong with the frame (then the connection is closed).
+  // on_data takes over the buffer's reference when it returns null.
+  const char* on_data(Peer& peer, const peer::FrameHeader& header, Buffer& buffer);
+  const char* on_zeroes(Peer& peer, const peer::FrameHeader& header,
+                        std::span<const std::byte> payload);
+  const char* on_flush(Peer& peer, const peer::FrameHeader& header);
+  const char* on_new_uuid(Peer& peer, const peer::FrameHeader& header,
+                          std::span<const std::byte> payload);
+  bool idle() const { return items_.used() == 0; }
+
+ private:
+  // One received frame being applied.
+  struct Item {
+    ReceivePath* path = nullptr;
+    Peer* peer = nullptr;
+    uint32_t incarnation = 0;
+    peer::FrameHeader header;
+    uint32_t length = 0;
+    Buffer* buffer = nullptr;
+    RangeEntry range;
+    meta::Waiter waiter;
+    disk::Job job;
+  };
+
+  static void range_granted(RangeEntry& range);
+  static void extent_hot(meta::Waiter& waiter, int error);
+  static void written(disk::Job& job, int error);
+  static void flushed(disk::Job& job, int error);
+  static void generation_durable(meta::Waiter& waiter, int error);
+
+  Item* take(Peer& peer, const peer::FrameHeader& header);
+  const char* check_range(uint64_t offset, uint64_t length) const;
+  void begin_write(Item& item);
+  void heat(Item& item);
+  void launch(Item& item);
+  void adopt_generation(Peer& peer, uint64_t uuid, std::span<const std::byte> names);
+  void finish(Item& item, bool report);
+
+  Parts& parts_;
+  Slab<Item> items_;
+};
+
+}  // namespace blkmirror::engine

@@ -1,0 +1,314 @@
+// See resync_target.h.
+#include "engine/resync_target.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/assert.h"
+#include "base/endian.h"
+#include "engine/parts.h"
+
+namespace blkmirror::engine {
+
+namespace {
+
+// How much is copied between two checkpoints.
+constexpr uint64_t kCheckpointBytes = 256u << 20;
+
+}  // namespace
+
+ResyncTarget::ResyncTarget(Parts& parts) : parts_(parts) {}
+
+void ResyncTarget::begin(Peer& peer) {
+  BM_ASSERT(peer.resync == ResyncRole::kTarget);
+  std::unique_ptr<Copy>& place = copies_[peer.slot];
+  if (place == nullptr) {
+    place = std::make_unique<Copy>();
+    place->target = this;
+    place->flush.owner = place->bitmap.owner = place->superblock.owner = place.get();
+    place->flush.done = flushed;
+    place->bitmap.done = bitmap_saved;
+    place->superblock.done = superblock_saved;
+    for (Request& request : place->requests) {
+      request.copy = place.get();
+      request.range.owner = request.heat.owner = request.write.owner = &request;
+      request.range.granted = range_granted;
+      request.heat.done = extent_hot;
+      request.write.done = written;
+    }
+  }
+  Copy& copy = *place;
+  BM_ASSERT(!copy.active);
+  BM_ASSERT(copy.in_flight == 0);
+  copy.peer = &peer;
+  copy.active = true;
+  copy.ending = false;
+  copy.incarnation = peer.link->incarnation();
+  copy.cursor = copy.since_checkpoint = 0;
+  active_count_ += 1;
+  parts_.stats.peers[peer.slot].resync_total_bytes.store(
+      parts_.bitmap->out_of_sync_bytes(peer.slot), std::memory_order_relaxed);
+}
+
+void ResyncTarget::pause(uint32_t slot, bool paused) {
+  BM_ASSERT(slot < limits::kSlots);
+  if (copies_[slot] != nullptr) copies_[slot]->paused = paused;
+}
+
+void ResyncTarget::peer_lost(uint32_t slot) {
+  Copy* copy = copies_[slot].get();
+  if (copy == nullptr || !copy->active) return;
+  copy->active = false;
+  active_count_ -= 1;
+  // What has arrived is still written; what has not never will be.
+  for (Request& request : copy->requests) {
+    if (request.used && !request.arrived) release(request);
+  }
+}
+
+Peer* ResyncTarget::source() {
+  for (const std::unique_ptr<Copy>& copy : copies_) {
+    if (copy != nullptr && copy->active && copy->peer->receiving) return copy->peer;
+  }
+  return nullptr;
+}
+
+bool ResyncTarget::idle() const {
+  for (const std::unique_ptr<Copy>& copy : copies_) {
+    if (copy != nullptr && (copy->in_flight > 0 || copy->end_pending)) return false;
+  }
+  return true;
+}
+
+void ResyncTarget::batch_end() {
+  if (active_count_ == 0) return;
+  for (const std::unique_ptr<Copy>& copy : copies_) {
+    if (copy != nullptr && copy->active && !copy->ending) ask(*copy);
+  }
+}
+
+void ResyncTarget::ask(Copy& copy) {
+  if (copy.paused || parts_.failed) return;
+  while (copy.in_flight < limits::kResyncWindow && ask_next(copy)) {
+  }
+  if (copy.in_flight > 0) return;
+  // The pass is over and nothing is in flight: another pass, or the end.
+  const bool more = parts_.bitmap->next(copy.peer->slot, 0, limits::kBlockBytes).has_value();
+  if (!more) {
+    if (!copy.end_pending) begin_end(copy);
+  } else if (copy.cursor != 0) {
+    copy.cursor = 0;
+    ask(copy);
+  }
+}
+
+bool ResyncTarget::ask_next(Copy& copy) {
+  peer::Link& link = *copy.peer->link;
+  if (link.space() < 2 * peer::kFrameHeaderBytes) return false;
+  const auto range = parts_.bitmap->next(copy.peer->slot, copy.cursor, limits::kResyncBytes);
+  if (!range.has_value()) return false;
+  Request* free = nullptr;
+  for (Request& request : copy.requests) {
+    if (!request.used) free = &request;
+  }
+  BM_ASSERT(free != nullptr);
+  copy.cursor = range->offset + range->length;
+  copy.sequence += 1;
+  copy.in_flight += 1;
+  free->used = true;
+  free->arrived = false;
+  free->sequence = copy.sequence;
+  free->sent_us = parts_.io.now_us();
+  free->range.offset = range->offset;
+  free->range.length = range->length;
+  peer::FrameHeader header;
+  header.type = peer::FrameType::kResyncRequest;
+  header.sequence = free->sequence;
+  header.offset = range->offset;
+  header.payload_bytes = 8;
+  std::byte payload[8] = {};
+  store_be32(payload, range->length);
+  link.push(header, payload);
+  return true;
+}
+
+ResyncTarget::Request* ResyncTarget::find(Copy& copy, uint64_t sequence) {
+  for (Request& request : copy.requests) {
+    if (request.used && !request.arrived && request.sequence == sequence) return &request;
+  }
+  return nullptr;
+}
+
+const char* ResyncTarget::on_data(Peer& peer, const peer::FrameHeader& header, Buffer& buffer) {
+  Copy* copy = copies_[peer.slot].get();
+  if (copy == nullptr || !copy->active) return "a resync block without a resync";
+  Request* request = find(*copy, header.sequence);
+  if (request == nullptr || request->range.offset != header.offset ||
+      request->range.length != header.payload_bytes) {
+    return "a resync block that was not asked for";
+  }
+  if (parts_.failed || parts_.ranges.busy(header.offset, header.payload_bytes)) {
+    BufferPool::release(buffer);
+    report(*copy, request->sequence, peer::FrameType::kResyncBusy);
+    release(*request);
+    return nullptr;
+  }
+  request->arrived = true;
+  request->buffer = &buffer;
+  peer.applying += 1;
+  const bool held = parts_.ranges.acquire(request->range);
+  BM_ASSERT(held);
+  const uint64_t extent = header.offset / limits::kExtentBytes;
+  if (parts_.log->hot(extent)) {
+    launch(*request);
+  } else {
+    parts_.log->heat(extent, request->heat);
+  }
+  return nullptr;
+}
+
+void ResyncTarget::range_granted(RangeEntry& range) {
+  // acquire() is called only for ranges that are free.
+  BM_ASSERT(range.held);
+  BM_ASSERT(false);
+}
+
+void ResyncTarget::extent_hot(meta::Waiter& waiter, int error) {
+  Request& request = *static_cast<Request*>(waiter.owner);
+  ResyncTarget& target = *request.copy->target;
+  if (error != 0) target.parts_.fail_disk("writing the activity log", error);
+  if (target.parts_.failed) {
+    target.parts_.ranges.release(request.range);
+    target.release(request);
+  } else {
+    target.launch(request);
+  }
+}
+
+void ResyncTarget::launch(Request& request) {
+  BM_ASSERT(request.buffer != nullptr);
+  BM_ASSERT(parts_.log->hot(request.range.offset / limits::kExtentBytes));
+  parts_.cooler.touch(request.range.offset / limits::kExtentBytes);
+  parts_.disk.write(request.range.offset, request.buffer->data, request.range.length, false,
+                    request.write);
+}
+
+void ResyncTarget::written(disk::Job& job, int error) {
+  Request& request = *static_cast<Request*>(job.owner);
+  Copy& copy = *request.copy;
+  Parts& parts = copy.target->parts_;
+  const RangeEntry& range = request.range;
+  if (error != 0) {
+    parts.fail_disk("writing a resync block to the backing disk", error);
+  } else if (copy.target->still_there(copy)) {
+    parts.bitmap->clear(copy.peer->slot, range.offset, range.length);
+    copy.since_checkpoint += range.length;
+    parts.stats.peers[copy.peer->slot].resynced_bytes.fetch_add(range.length,
+                                                                std::memory_order_relaxed);
+    copy.target->report(copy, request.sequence, peer::FrameType::kResyncWritten);
+  }
+  parts.ranges.release(request.range);
+  copy.target->release(request);
+  if (copy.since_checkpoint >= kCheckpointBytes && parts.cooler.start_checkpoint(copy.peer->slot)) {
+    copy.since_checkpoint = 0;
+  }
+}
+
+bool ResyncTarget::still_there(const Copy& copy) const {
+  if (!copy.active || parts_.failed) return false;
+  return copy.peer->link->up() && copy.peer->link->incarnation() == copy.incarnation;
+}
+
+void ResyncTarget::report(Copy& copy, uint64_t sequence, peer::FrameType type) {
+  peer::Link& link = *copy.peer->link;
+  if (link.space() < peer::kFrameHeaderBytes) {
+    link.lose(peer::LinkLoss::kTimeout, "the peer does not take what is sent");
+    return;
+  }
+  peer::FrameHeader header;
+  header.type = type;
+  header.sequence = sequence;
+  link.push(header);
+}
+
+void ResyncTarget::release(Request& request) {
+  BM_ASSERT(request.used);
+  Copy& copy = *request.copy;
+  BM_ASSERT(copy.in_flight > 0);
+  if (request.buffer != nullptr) BufferPool::release(*request.buffer);
+  request.buffer = nullptr;
+  request.used = false;
+  copy.in_flight -= 1;
+  if (request.arrived) parts_.peers.finish_applying(*copy.peer);
+}
+
+// The source could not give the block now.
+const char* ResyncTarget::on_busy(Peer& peer, uint64_t sequence) {
+  Copy* copy = copies_[peer.slot].get();
+  Request* request = copy != nullptr && copy->active ? find(*copy, sequence) : nullptr;
+  if (request == nullptr) return "an answer to a resync request that was not made";
+  release(*request);
+  return nullptr;
+}
+
+uint64_t ResyncTarget::oldest_us(uint32_t slot) {
+  Copy* copy = copies_[slot].get();
+  if (copy == nullptr || !copy->active) return 0;
+  uint64_t oldest = 0;
+  for (const Request& request : copy->requests) {
+    if (!request.used || request.arrived) continue;
+    if (oldest == 0 || request.sent_us < oldest) oldest = request.sent_us;
+  }
+  return oldest;
+}
+
+void ResyncTarget::begin_end(Copy& copy) {
+  BM_ASSERT(copy.in_flight == 0);
+  copy.ending = copy.end_pending = true;
+  parts_.disk.flush(copy.flush);
+}
+
+void ResyncTarget::flushed(disk::Job& job, int error) {
+  Copy& copy = *static_cast<Copy*>(job.owner);
+  Parts& parts = copy.target->parts_;
+  if (error != 0) parts.fail_disk("flushing the backing disk", error);
+  if (!copy.target->still_there(copy)) {
+    copy.end_pending = false;
+    return;
+  }
+  parts.bitmap->write_back(copy.bitmap);
+}
+
+void ResyncTarget::bitmap_saved(meta::Waiter& waiter, int error) {
+  Copy& copy = *static_cast<Copy*>(waiter.owner);
+  Parts& parts = copy.target->parts_;
+  if (error != 0) parts.fail_disk("writing the bitmap", error);
+  if (!copy.target->still_there(copy)) {
+    copy.end_pending = false;
+    return;
+  }
+  parts.adopt_generation_of(*copy.peer);
+  parts.super->commit(copy.superblock);
+}
+
+void ResyncTarget::superblock_saved(meta::Waiter& waiter, int error) {
+  Copy& copy = *static_cast<Copy*>(waiter.owner);
+  Parts& parts = copy.target->parts_;
+  copy.end_pending = false;
+  if (error != 0) parts.fail_disk("writing the superblock", error);
+  if (error == 0) parts.metadata_changed();
+  if (!copy.target->still_there(copy)) return;
+  Peer& peer = *copy.peer;
+  peer::FrameHeader header;
+  header.type = peer::FrameType::kResyncDone;
+  header.offset = parts.superblock().current_uuid;
+  peer.link->push(header);
+  copy.active = false;
+  copy.target->active_count_ -= 1;
+  peer.resync = ResyncRole::kNone;
+  parts.stats.peers[peer.slot].resync_total_bytes.store(0, std::memory_order_relaxed);
+  parts.events.resync_finished(peer.slot, copy.incarnation);
+  parts.gate.recheck();
+}
+
+}  // namespace blkmirror::engine

@@ -1,0 +1,116 @@
+// See serving.h.
+#include "engine/serving.h"
+
+#include <cerrno>
+
+#include "base/assert.h"
+#include "engine/parts.h"
+
+namespace blkmirror::engine {
+
+Serving::Serving(Parts& parts) : parts_(parts) {
+  flush_.owner = this;
+  flush_.kind = nbd::PieceKind::kFlush;
+  flush_.done = flushed;
+}
+
+void Serving::serve(io::SocketId listener, const std::string& export_name, Completion& completion) {
+  if (step_ != Step::kOff || parts_.failed || !parts_.attached()) {
+    parts_.io.shutdown(listener);
+    parts_.io.close_socket(listener);
+    completion.done(completion, parts_.failed ? EIO : EBUSY, "the device cannot be served now");
+    return;
+  }
+  step_ = Step::kWaiting;
+  listener_ = listener;
+  export_name_ = export_name;
+  completion_ = &completion;
+}
+
+// What peers have sent is applied before the first client is accepted (rule 9).
+void Serving::batch_end() {
+  if (step_ == Step::kWaiting && !parts_.peers.anything_applying()) start();
+}
+
+void Serving::start() {
+  BM_ASSERT(step_ == Step::kWaiting);
+  nbd::Export exported;
+  exported.name = export_name_;
+  exported.size_bytes = parts_.disk.size_bytes();
+  exported.minimum_block = parts_.superblock().block;
+  exported.fast_zero = parts_.disk.fast_zero();
+  step_ = Step::kOn;
+  parts_.server.set_client_change(clients_changed, this);
+  parts_.server.start(listener_, exported);
+  listener_ = io::kNoSocket;
+  finish(0, "");
+}
+
+void Serving::clients_changed(void* owner) {
+  Parts& parts = static_cast<Serving*>(owner)->parts_;
+  std::array<int32_t, limits::kClients> pids{};
+  const uint32_t count = parts.server.client_pids(pids.data(), limits::kClients);
+  for (uint32_t i = 0; i < count; ++i) {
+    parts.stats.client_pids[i].store(pids[i], std::memory_order_relaxed);
+  }
+  parts.stats.client_count.store(count, std::memory_order_relaxed);
+  parts.events.clients_changed(count);
+}
+
+void Serving::withdraw(bool force, Completion& completion) {
+  if (step_ == Step::kOff) {
+    completion.done(completion, 0, "");
+  } else if (step_ != Step::kOn) {
+    completion.done(completion, EAGAIN, "another change of the role is under way");
+  } else if (parts_.server.client_count() > 0 && !force) {
+    completion.done(completion, EBUSY, "clients are attached");
+  } else {
+    completion_ = &completion;
+    flush_wanted_ = true;
+    step_ = Step::kStopping;
+    parts_.server.stop(server_stopped, this);
+  }
+}
+
+void Serving::abandon() {
+  if (step_ == Step::kWaiting) {
+    parts_.io.shutdown(listener_);
+    parts_.io.close_socket(listener_);
+    listener_ = io::kNoSocket;
+    step_ = Step::kOff;
+    finish(ECANCELED, "the device is closed");
+  } else if (step_ == Step::kOn) {
+    flush_wanted_ = false;
+    step_ = Step::kStopping;
+    parts_.server.stop(server_stopped, this);
+  }
+}
+
+void Serving::server_stopped(void* owner) {
+  auto& serving = *static_cast<Serving*>(owner);
+  BM_ASSERT(serving.step_ == Step::kStopping);
+  clients_changed(owner);
+  if (!serving.flush_wanted_ || serving.parts_.failed) {
+    serving.step_ = Step::kOff;
+    serving.finish(serving.parts_.failed ? EIO : 0, "the backing disk failed");
+    return;
+  }
+  serving.step_ = Step::kFlushing;
+  serving.parts_.flushes.submit(serving.flush_);
+}
+
+void Serving::flushed(nbd::Piece& piece, int error) {
+  auto& serving = *static_cast<Serving*>(piece.owner);
+  BM_ASSERT(serving.step_ == Step::kFlushing);
+  serving.step_ = Step::kOff;
+  serving.finish(error, "the copies cannot be flushed");
+}
+
+void Serving::finish(int error, const char* what) {
+  if (completion_ == nullptr) return;
+  Completion& completion = *completion_;
+  completion_ = nullptr;
+  completion.done(completion, error, what);
+}
+
+}  // namespace blkmirror::engine

@@ -1,0 +1,44 @@
+// Promotion and demotion as the data plane sees them: when clients may come, and the flush of
+// every copy when they have gone.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "engine/interface.h"
+#include "nbd/backend.h"
+
+namespace blkmirror::engine {
+
+struct Parts;
+
+class Serving {
+ public:
+  explicit Serving(Parts& parts);
+
+  void serve(io::SocketId listener, const std::string& export_name, Completion& completion);
+  void withdraw(bool force, Completion& completion);
+  // Ends clients without a flush, for a close. No effect when nothing is served.
+  void abandon();
+  bool idle() const { return step_ == Step::kOff; }
+  void batch_end();
+
+ private:
+  enum class Step : uint8_t { kOff, kWaiting, kOn, kStopping, kFlushing };
+
+  static void clients_changed(void* owner);
+  static void server_stopped(void* owner);
+  static void flushed(nbd::Piece& piece, int error);
+  void start();
+  void finish(int error, const char* what);
+
+  Parts& parts_;
+  Step step_ = Step::kOff;
+  bool flush_wanted_ = false;
+  io::SocketId listener_ = io::kNoSocket;
+  std::string export_name_;
+  Completion* completion_ = nullptr;
+  nbd::Piece flush_;
+};
+
+}  // namespace blkmirror::engine

@@ -1,0 +1,165 @@
+// See write_path.h.
+#include "engine/write_path.h"
+
+#include <bit>
+#include <cerrno>
+
+#include "base/assert.h"
+#include "base/endian.h"
+#include "engine/parts.h"
+
+namespace blkmirror::engine {
+
+WritePath::WritePath(Parts& parts) : parts_(parts), writes_(limits::kWritesInFlight) {
+  for (uint32_t i = 0; i < writes_.count(); ++i) {
+    Write& write = writes_.at(i);
+    write.path = this;
+    write.range.owner = write.heat.owner = write.job.owner = &write;
+    write.item.owner = write.held.owner = &write;
+    write.range.granted = range_granted;
+    write.heat.done = extent_hot;
+    write.job.done = local_written;
+    write.item.missed = peer_missed;
+    write.item.finished = written_everywhere;
+    write.held.release = answer;
+  }
+}
+
+void WritePath::submit(nbd::Piece& piece) {
+  BM_ASSERT(piece.kind == nbd::PieceKind::kWrite || piece.kind == nbd::PieceKind::kZero);
+  BM_ASSERT(piece.length > 0);
+  Write* write = backlog_.empty() ? writes_.try_take() : nullptr;
+  if (write == nullptr) {
+    backlog_.push_back(piece);
+  } else {
+    begin(piece, *write);
+  }
+}
+
+void WritePath::begin(nbd::Piece& piece, Write& write) {
+  write.piece = &piece;
+  write.error = 0;
+  write.range.offset = piece.offset;
+  write.range.length = piece.length;
+  if (parts_.ranges.acquire(write.range)) admit(write);
+}
+
+void WritePath::range_granted(RangeEntry& range) {
+  auto& write = *static_cast<Write*>(range.owner);
+  write.path->admit(write);
+}
+
+// Fixes once which copies receive the write; the others get their bits now.
+void WritePath::admit(Write& write) {
+  BM_ASSERT(write.range.held);
+  const nbd::Piece& piece = *write.piece;
+  write.sent = parts_.peers.receiving();
+  const uint32_t missing = parts_.peers.configured() & ~write.sent;
+  if (missing != 0) parts_.bitmap->set(missing, piece.offset, piece.length);
+  parts_.acks.admit(write.item, write.sent, parts_.io.now_us());
+  const uint64_t extent = piece.offset / limits::kExtentBytes;
+  if (parts_.failed) {
+    write.error = EIO;
+    parts_.acks.local_done(write.item);
+  } else if (parts_.log->hot(extent)) {
+    launch(write);
+  } else {
+    parts_.log->heat(extent, write.heat);
+  }
+}
+
+void WritePath::extent_hot(meta::Waiter& waiter, int error) {
+  auto& write = *static_cast<Write*>(waiter.owner);
+  WritePath& path = *write.path;
+  if (error == 0 && !path.parts_.failed) {
+    path.launch(write);
+    return;
+  }
+  if (error != 0) path.parts_.fail_disk("writing the activity log", error);
+  // No copy has seen the write.
+  write.error = EIO;
+  path.parts_.acks.local_done(write.item);
+}
+
+// The extent is hot on stable storage: the write may go to the disk and to the peers.
+void WritePath::launch(Write& write) {
+  const nbd::Piece& piece = *write.piece;
+  BM_ASSERT(parts_.log->hot(piece.offset / limits::kExtentBytes));
+  parts_.cooler.touch(piece.offset / limits::kExtentBytes);
+  if (piece.kind == nbd::PieceKind::kWrite) {
+    BM_ASSERT(piece.buffer != nullptr);
+    parts_.disk.write(piece.offset, piece.buffer->data, piece.length, piece.durable, write.job);
+  } else {
+    parts_.disk.zero(piece.offset, piece.length, piece.may_unmap, piece.durable, write.job);
+  }
+  send(write);
+}
+
+void WritePath::send(Write& write) {
+  const nbd::Piece& piece = *write.piece;
+  peer::FrameHeader header;
+  header.sequence = write.item.sequence;
+  header.offset = piece.offset;
+  if (piece.durable) header.flags |= peer::kFlagDurable;
+  std::byte length[8] = {};
+  if (piece.kind == nbd::PieceKind::kWrite) {
+    header.type = peer::FrameType::kData;
+    header.payload_bytes = piece.length;
+  } else {
+    header.type = peer::FrameType::kZeroes;
+    header.payload_bytes = sizeof length;
+    if (piece.may_unmap) header.flags |= peer::kFlagMayUnmap;
+    store_be32(length, piece.length);
+  }
+  for (uint32_t rest = write.item.waiting; rest != 0; rest &= rest - 1) {
+    peer::Link& link = *parts_.peers.at(std::countr_zero(rest)).link;
+    if (link.space() < peer::kFrameHeaderBytes + sizeof length) {
+      link.lose(peer::LinkLoss::kTimeout, "the peer does not take what is sent");
+    } else if (piece.kind == nbd::PieceKind::kWrite) {
+      link.push_bulk(header, *piece.buffer);
+    } else {
+      link.push(header, length);
+    }
+  }
+}
+
+void WritePath::local_written(disk::Job& job, int error) {
+  auto& write = *static_cast<Write*>(job.owner);
+  write.error = error;
+  write.path->parts_.acks.local_done(write.item);
+}
+
+void WritePath::peer_missed(Outstanding& item, uint32_t slot) {
+  auto& write = *static_cast<Write*>(item.owner);
+  write.path->parts_.bitmap->set(1u << slot, write.piece->offset, write.piece->length);
+}
+
+void WritePath::written_everywhere(Outstanding& item) {
+  auto& write = *static_cast<Write*>(item.owner);
+  Parts& parts = write.path->parts_;
+  // The peers may hold what this disk refused: they differ from now on.
+  if (write.error != 0 && write.sent != 0) {
+    parts.bitmap->set(write.sent, write.piece->offset, write.piece->length);
+  }
+  parts.ranges.release(write.range);
+  parts.end_epoch();
+  parts.gate.acknowledge(write.held);
+}
+
+void WritePath::answer(HeldAck& held) {
+  auto& write = *static_cast<Write*>(held.owner);
+  WritePath& path = *write.path;
+  nbd::Piece& piece = *write.piece;
+  const int error = write.error != 0 ? write.error : (held.failed ? EIO : 0);
+  if (error == 0) path.parts_.count_write(piece.length);
+  nbd::Piece* next = path.backlog_.pop_front();
+  if (next != nullptr && !path.parts_.failed) {
+    path.begin(*next, write);
+  } else {
+    path.writes_.give_back(write);
+    if (next != nullptr) path.parts_.refuse(*next);
+  }
+  piece.done(piece, error);
+}
+
+}  // namespace blkmirror::engine

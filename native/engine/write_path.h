@@ -1,0 +1,59 @@
+// A client's write, trim or write-zeroes on the Primary.
+//
+// submit → range lock → admission (which peers receive it, bits for the others) → activity log
+// durable → local disk and peers at once → ack_tracker → generation_gate → answer. When the
+// answer is given, every copy that was to receive the write has written it (protocol C).
+#pragma once
+
+#include <cstdint>
+
+#include "base/slab.h"
+#include "disk/backing_disk.h"
+#include "engine/ack_tracker.h"
+#include "engine/generation_gate.h"
+#include "engine/range_lock.h"
+#include "meta/superblock_store.h"
+#include "nbd/backend.h"
+
+namespace blkmirror::engine {
+
+struct Parts;
+
+class WritePath {
+ public:
+  explicit WritePath(Parts& parts);
+
+  void submit(nbd::Piece& piece);
+  bool idle() const { return writes_.used() == 0; }
+
+ private:
+  struct Write {
+    WritePath* path = nullptr;
+    nbd::Piece* piece = nullptr;
+    uint32_t sent = 0;  // peers that were to receive it
+    int error = 0;
+    RangeEntry range;
+    meta::Waiter heat;
+    disk::Job job;
+    Outstanding item;
+    HeldAck held;
+  };
+
+  static void range_granted(RangeEntry& range);
+  static void extent_hot(meta::Waiter& waiter, int error);
+  static void local_written(disk::Job& job, int error);
+  static void peer_missed(Outstanding& item, uint32_t slot);
+  static void written_everywhere(Outstanding& item);
+  static void answer(HeldAck& held);
+
+  void begin(nbd::Piece& piece, Write& write);
+  void admit(Write& write);
+  void launch(Write& write);
+  void send(Write& write);
+
+  Parts& parts_;
+  Slab<Write> writes_;
+  List<nbd::Piece, &nbd::Piece::link> backlog_;
+};
+
+}  // namespace blkmirror::engine
