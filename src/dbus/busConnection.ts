@@ -13,9 +13,10 @@ export interface BusConnectionOptions {
   /** As resolveBusAddress gives them; tried in turn. */
   readonly addresses: readonly string[];
   readonly name: string;
-  readonly onMessage: (message: Message) => void;
-  /** The name is owned (again). */
-  readonly onConnected: () => void;
+  /** `reply` sends on the connection that the message came from, and nothing once it is lost. */
+  readonly onMessage: (message: Message, reply: (message: Message) => void) => void;
+  /** Before each attempt: unique names of another bus mean others. */
+  readonly onConnecting: () => void;
   readonly log: Logger;
 }
 
@@ -42,13 +43,9 @@ export class BusConnection {
     }
   }
 
-  get isConnected(): boolean {
-    return this.session !== undefined;
-  }
-
   /** Dropped while there is no bus. Throws when the message itself is wrong. */
   send(message: Message): void {
-    this.session?.send(message);
+    if (this.session !== undefined) sendOn(this.session, message);
   }
 
   /** Numeric user of a caller. @throws NotConnected, TimedOut, Failed */
@@ -64,11 +61,12 @@ export class BusConnection {
   }
 
   private async connect(): Promise<void> {
-    const { addresses, name, log, onMessage } = this.options;
+    const { addresses, name, log } = this.options;
     const address = addresses[this.attempts % addresses.length] ?? '';
     this.attempts++;
+    this.options.onConnecting();
     const session = await BusSession.open(address, {
-      onMessage,
+      onMessage: (message) => this.options.onMessage(message, (answer) => sendOn(session, answer)),
       onLost: (why) => this.onLost(session, why),
       onOddity: (error) => log.warn({ err: error }, 'a D-Bus message could not be read'),
     });
@@ -83,10 +81,9 @@ export class BusConnection {
     this.attempts = 0;
     this.toldReason = '';
     log.info({ name }, 'on the bus');
-    this.options.onConnected();
   }
 
-  /** `session` is undefined-proof: losses before the name was owned are handled by connect(). */
+  /** A loss before the name was owned is connect()'s to handle. */
   private onLost(session: BusSession, why: string): void {
     if (this.session !== session) return;
     this.session = undefined;
@@ -110,6 +107,10 @@ export class BusConnection {
       this.tellAndRetry(toMirrorError(error).message);
     }
   }
+}
+
+function sendOn(session: BusSession, message: Message): void {
+  if (session.isOpen) session.send(message);
 }
 
 class NameTaken extends Error {}

@@ -76,9 +76,13 @@ export class BusSession {
     return Number(answer[0]);
   }
 
+  get isOpen(): boolean {
+    return !this.lost && this.stream.writable;
+  }
+
   /** Throws when the connection is gone or the body does not fit the signature. */
   send(message: Message): void {
-    if (this.lost || !this.stream.writable) throw new MirrorError('NotConnected', this.lastError);
+    if (!this.isOpen) throw new MirrorError('NotConnected', this.lastError);
     this.bus.send(message);
   }
 

@@ -28,10 +28,11 @@ const DOCTYPE = `<!DOCTYPE node PUBLIC "-//freedesktop//DTD D-BUS Object Introsp
                       "http://www.freedesktop.org/standards/dbus/1.0/introspect.dtd">
 `;
 
+export type SendReply = (reply: Message) => void;
+
 export interface DispatcherOptions {
   readonly tree: ObjectTree;
   readonly authorizer: Authorizer;
-  readonly send: (message: Message) => void;
   /** Called before each reply: signals of what the call changed go out first. */
   readonly beforeReply: () => void;
   readonly log: Logger;
@@ -49,19 +50,19 @@ export class Dispatcher {
   constructor(private readonly options: DispatcherOptions) {}
 
   /** Takes any message; those that are not method calls are ignored. Never throws. */
-  handle(call: Message): void {
+  handle(call: Message, send: SendReply): void {
     // dbus-next's type declarations number the types from 0, the wire (and dbus-next) from 1.
     if ((call.type as number) !== METHOD_CALL) return;
     if (this.pending >= MAX_PENDING_CALLS) {
       const error = new BusRefusal('LimitsExceeded', 'too many calls are under way; try again');
-      this.reply(call, errorReply(call, error));
+      this.reply(call, errorReply(call, error), send);
       return;
     }
     this.pending++;
-    void this.answer(call).finally(() => this.pending--);
+    void this.answer(call, send).finally(() => this.pending--);
   }
 
-  private async answer(call: Message): Promise<void> {
+  private async answer(call: Message, send: SendReply): Promise<void> {
     let reply: Message;
     try {
       const action = this.find(call);
@@ -72,13 +73,13 @@ export class Dispatcher {
       this.logUnexpected(call, error);
       reply = errorReply(call, error);
     }
-    this.reply(call, reply);
+    this.reply(call, reply, send);
   }
 
-  private reply(call: Message, reply: Message): void {
+  private reply(call: Message, reply: Message, send: SendReply): void {
     if ((call.flags & NO_REPLY_EXPECTED) !== 0) return;
     try {
-      this.options.send(reply);
+      send(reply);
     } catch (error) {
       this.options.log.error({ err: error, member: call.member }, 'D-Bus reply not sent');
     }

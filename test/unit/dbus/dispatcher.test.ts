@@ -55,13 +55,12 @@ function world(refused: readonly string[] = []): World {
         if (refused.includes(sender)) throw new MirrorError('NotAuthorized', 'not you');
       },
     },
-    send: (message) => sent.push(message),
     beforeReply: () => undefined,
     log: pino({ level: 'silent' }),
   });
   const call = async (member: string, options: Partial<Message> = {}): Promise<Message> => {
     const fields = { path: `${ROOT}/things/a`, serial: 7, sender: ':1.1', ...options };
-    dispatcher.handle(new Message({ ...fields, member }));
+    dispatcher.handle(new Message({ ...fields, member }), (reply) => sent.push(reply));
     for (let turn = 0; turn < 10; turn++) await Promise.resolve();
     const reply = sent.at(-1);
     if (reply === undefined) throw new Error('no reply');

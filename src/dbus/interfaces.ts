@@ -1,0 +1,206 @@
+/**
+ * What the four interfaces of the XML mean in terms of the service: their methods and values.
+ * Unknown numbers are UINT64_MAX or -1, unknown texts empty, as the XML says.
+ */
+import type { NodeName, ResourceName } from '../model/states';
+import type { DeviceStatus, JobStatus, PeerStatus } from '../model/status';
+import type { MirrorDevice } from '../resource/device';
+import type { MirrorService } from '../service/mirrorService';
+import { MirrorError } from '../model/errors';
+import { readInterface } from './interfaceXml';
+import type { InterfaceSpec } from './interfaceXml';
+import type { ExportedInterface, PropertyValues } from './objectTree';
+import { readOptions } from './options';
+import { DEVICE_INTERFACE, JOB_INTERFACE, MANAGER_INTERFACE, PEER_INTERFACE } from './paths';
+import { devicePath, jobPath, peerPath } from './paths';
+
+const UINT64_MAX = 0xffff_ffff_ffff_ffffn;
+const UNKNOWN_PERCENT = -1;
+
+export interface MirrorInterfaces {
+  readonly manager: InterfaceSpec;
+  readonly device: InterfaceSpec;
+  readonly peer: InterfaceSpec;
+  readonly job: InterfaceSpec;
+}
+
+/** Reads the XML files. */
+export function readMirrorInterfaces(): MirrorInterfaces {
+  return {
+    manager: readInterface(MANAGER_INTERFACE),
+    device: readInterface(DEVICE_INTERFACE),
+    peer: readInterface(PEER_INTERFACE),
+    job: readInterface(JOB_INTERFACE),
+  };
+}
+
+export function managerInterface(spec: InterfaceSpec, service: MirrorService): ExportedInterface {
+  return {
+    spec,
+    methods: {
+      Up: async ([name, options]) => {
+        readOptions(options, {});
+        return [devicePath(await service.up(name as string))];
+      },
+      Down: async ([name, options]) => {
+        readOptions(options, {});
+        await service.down(name as string);
+        return [];
+      },
+      Reload: async ([options]) => {
+        readOptions(options, {});
+        await service.reload();
+        return [];
+      },
+    },
+    properties: () => ({ Version: service.version, NodeName: service.nodeName }),
+  };
+}
+
+export function deviceInterface(
+  spec: InterfaceSpec,
+  service: MirrorService,
+  device: MirrorDevice,
+): ExportedInterface {
+  return {
+    spec,
+    methods: {
+      Promote: async ([given]) => {
+        const options = readOptions(given, { force: 'b' });
+        await device.promote({ force: options.force ?? false });
+        return [];
+      },
+      Demote: async ([given]) => {
+        readOptions(given, {});
+        await device.demote();
+        return [];
+      },
+      Resync: async ([given]) => [await startResync(service, device, given)],
+      Connect: async ([given]) => {
+        const options = readOptions(given, { peer: 's', 'discard-my-data': 'b' });
+        const discardMyData = options['discard-my-data'] ?? false;
+        await device.connect({ ...peerOption(options.peer), discardMyData });
+        return [];
+      },
+      Disconnect: async ([given]) => {
+        const options = readOptions(given, { peer: 's' });
+        await device.disconnect(peerOption(options.peer));
+        return [];
+      },
+      Invalidate: async ([given]) => {
+        readOptions(given, {});
+        await device.invalidate();
+        return [];
+      },
+    },
+    properties: () => deviceProperties(device.status()),
+  };
+}
+
+export function peerInterface(
+  spec: InterfaceSpec,
+  device: MirrorDevice,
+  name: NodeName,
+): ExportedInterface {
+  let last: PropertyValues = {};
+  const properties = (): PropertyValues => {
+    const peer = device.status().peers.find((each) => each.name === name);
+    // Between its leaving the configuration and the removal of its object it is as it was.
+    if (peer !== undefined) last = peerProperties(peer);
+    return last;
+  };
+  return { spec, methods: {}, properties };
+}
+
+export function jobInterface(
+  spec: InterfaceSpec,
+  service: MirrorService,
+  id: number,
+): ExportedInterface {
+  let last: PropertyValues = {};
+  const properties = (): PropertyValues => {
+    const job = service.jobs.tryStatus(id);
+    if (job !== undefined) last = jobProperties(job);
+    return last;
+  };
+  const cancel = async ([given]: readonly unknown[]): Promise<readonly unknown[]> => {
+    readOptions(given, {});
+    service.jobs.cancel(id);
+    return Promise.resolve([]);
+  };
+  return { spec, methods: { Cancel: cancel }, properties };
+}
+
+async function startResync(
+  service: MirrorService,
+  device: MirrorDevice,
+  given: unknown,
+): Promise<string> {
+  const options = readOptions(given, { full: 'b', from: 's', to: 's' });
+  if (options.from !== undefined && options.to !== undefined) {
+    throw new MirrorError('InvalidArgs', 'from and to exclude each other; give one of them');
+  }
+  const id = await service.resync(device, {
+    full: options.full ?? false,
+    ...(options.from === undefined ? {} : { from: options.from as NodeName }),
+    ...(options.to === undefined ? {} : { to: options.to as NodeName }),
+  });
+  return jobPath(id);
+}
+
+/** The name is as the caller gave it; the device answers NotFound when it has no such peer. */
+function peerOption(peer: string | undefined): { readonly peer?: NodeName } {
+  return peer === undefined ? {} : { peer: peer as NodeName };
+}
+
+function deviceProperties(status: DeviceStatus): PropertyValues {
+  return {
+    Name: status.name,
+    Role: status.role,
+    DiskState: status.diskState,
+    DevicePath: status.device ?? '',
+    NbdSocket: status.nbdSocket ?? '',
+    SizeBytes: wireNumber(status.sizeBytes),
+    Protocol: status.protocol,
+    CurrentUuid: status.currentUuid ?? '',
+    Suspended: status.suspended,
+    MayPromote: status.mayPromote,
+    Peers: peerPaths(status.name, status.peers),
+  };
+}
+
+function peerPaths(resource: ResourceName, peers: readonly PeerStatus[]): readonly string[] {
+  const names = peers.map((peer) => peer.name).sort();
+  return names.map((name) => peerPath(resource, name));
+}
+
+function peerProperties(peer: PeerStatus): PropertyValues {
+  return {
+    Name: peer.name,
+    Address: peer.address,
+    ConnectionState: peer.connectionState,
+    Reason: peer.reason,
+    ReplicationState: peer.replicationState,
+    Role: peer.role,
+    DiskState: peer.diskState,
+    OutOfSyncBytes: wireNumber(peer.outOfSyncBytes),
+    ResyncDonePercent: peer.resyncDonePercent ?? UNKNOWN_PERCENT,
+    ResyncBytesPerSecond: wireNumber(peer.resyncBytesPerSecond),
+  };
+}
+
+function jobProperties(job: JobStatus): PropertyValues {
+  return {
+    Operation: job.operation,
+    Device: devicePath(job.resource),
+    State: job.state,
+    Message: job.message,
+    Progress: job.progress,
+    BytesPerSecond: wireNumber(job.bytesPerSecond),
+    ExpectedEndTime: wireNumber(job.expectedEndMs * 1000),
+  };
+}
+
+function wireNumber(value: number | null): bigint {
+  return value === null ? UINT64_MAX : BigInt(Math.max(0, Math.round(value)));
+}

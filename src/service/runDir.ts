@@ -1,0 +1,79 @@
+/**
+ * The run-dir: made if missing, claimed so that a second service with the same one is refused,
+ * and cleared of the sockets a dead service left behind.
+ *
+ * The claim is a flock on a file in it. Node cannot take one, flock(1) can: the lock belongs to
+ * the open file that both share, so it stays with this process when the program ends, and goes
+ * with this process however that ends.
+ */
+import { spawnSync } from 'node:child_process';
+import { closeSync, lstatSync, mkdirSync, openSync, readdirSync, unlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { MirrorError, toMirrorError } from '../model/errors';
+
+const LOCK_FILE = 'blkmirrord.lock';
+const FOLDER_MODE = 0o755;
+const FLOCK_DEADLINE_MS = 5000;
+
+export interface RunDir {
+  readonly path: string;
+  /** Gives up the claim. Twice is fine. */
+  release(): void;
+}
+
+/** @throws DeviceInUse (another service has it), Failed */
+export function claimRunDir(path: string): RunDir {
+  makeFolder(path);
+  const release = takeLock(join(path, LOCK_FILE), path);
+  removeSockets(path);
+  return { path, release };
+}
+
+/** @throws Failed */
+export function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: FOLDER_MODE });
+  } catch (error) {
+    throw failed(`cannot make the folder ${path}`, error);
+  }
+}
+
+function takeLock(file: string, runDir: string): () => void {
+  const descriptor = openLock(file);
+  const flock = spawnSync('flock', ['--nonblock', '3'], {
+    stdio: ['ignore', 'ignore', 'ignore', descriptor],
+    timeout: FLOCK_DEADLINE_MS,
+  });
+  if (flock.status === 0) return closingOnce(descriptor);
+  closeSync(descriptor);
+  if (flock.error !== undefined) throw failed(`cannot lock ${file}`, flock.error);
+  const message = `another blkmirrord runs with the run-dir ${runDir}; end it or use another one`;
+  throw new MirrorError('DeviceInUse', message);
+}
+
+function closingOnce(descriptor: number): () => void {
+  let open = true;
+  return () => {
+    if (open) closeSync(descriptor);
+    open = false;
+  };
+}
+
+function openLock(file: string): number {
+  try {
+    return openSync(file, 'a', 0o644);
+  } catch (error) {
+    throw failed(`cannot open ${file}`, error);
+  }
+}
+
+function removeSockets(path: string): void {
+  for (const name of readdirSync(path)) {
+    const file = join(path, name);
+    if (lstatSync(file).isSocket()) unlinkSync(file);
+  }
+}
+
+function failed(what: string, error: unknown): MirrorError {
+  return new MirrorError('Failed', `${what}: ${toMirrorError(error).message}`, { cause: error });
+}
