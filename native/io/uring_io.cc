@@ -181,7 +181,8 @@ void UringIo::run_batch() {
   self.drain_waiting();
   self.submit_and_wait();
   self.deliver();
-  while (Timer* timer = self.timers.take_due(now_us())) timer->fire(*timer);
+  const uint64_t now = now_us();  // once, or a timer that arms itself again would go on for ever
+  while (Timer* timer = self.timers.take_due(now)) timer->fire(*timer);
 }
 
 uint32_t UringIo::in_flight() const { return private_->in_flight; }

@@ -1,0 +1,221 @@
+// See server.h. Sessions are run from a timer that is armed when one asks for it, so that nothing
+// is submitted to the backend, and no session destroyed, from inside somebody else's call.
+#include "nbd/server.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/assert.h"
+#include "nbd/session.h"
+
+namespace blkmirror::nbd {
+
+namespace {
+
+constexpr uint32_t kQuotaBytes = 4u << 20;    // of the pool, for one session
+constexpr uint64_t kAcceptRetryUs = 100'000;  // after a failed accept, out of descriptors say
+
+}  // namespace
+
+struct Server::Private final : SessionHost {
+  Private(io::Io& io, BufferPool& pool, Backend& backend)
+      : pool(pool), world{*this, io, pool, backend, exported} {}
+
+  void want_run(Session& session) override;
+  void want_send(Session& session) override;
+  void entered_transmission(Session& session) override;
+  uint32_t quota_bytes() const override;
+  io::Io& io() const { return world.io; }
+  void accept_next();
+  void accepted(int32_t result);
+  void run_soon();
+  void run();
+  void admit(io::SocketId socket);
+  void destroy(Session& session);
+  void finish_stop();
+  void tell_change() const;
+
+  BufferPool& pool;
+  Export exported;
+  SessionWorld world;
+  io::SocketId listener = io::kNoSocket;
+  bool running = false;
+  bool stopping = false;
+  void (*stopped)(void* owner) = nullptr;
+  void* stopped_owner = nullptr;
+  void (*changed)(void* owner) = nullptr;
+  void* changed_owner = nullptr;
+  io::Op accept;
+  io::Timer accept_again;
+  io::Timer run_timer;
+  std::array<std::unique_ptr<Session>, limits::kClients> sessions;  // the first `count`, by age
+  uint32_t count = 0;
+  List<Session, &Session::run_link> runnable;
+  List<Session, &Session::send_link> senders;
+};
+
+Server::Server(io::Io& io, BufferPool& client_pool, Backend& backend)
+    : private_(std::make_unique<Private>(io, client_pool, backend)) {
+  Private& self = *private_;
+  self.accept.owner = &self;
+  self.accept.complete = [](io::Op& op, int32_t result) {
+    static_cast<Private*>(op.owner)->accepted(result);
+  };
+  self.accept_again.owner = &self;
+  self.accept_again.fire = [](io::Timer& timer) {
+    static_cast<Private*>(timer.owner)->accept_next();
+  };
+  self.run_timer.owner = &self;
+  self.run_timer.fire = [](io::Timer& timer) { static_cast<Private*>(timer.owner)->run(); };
+}
+
+Server::~Server() {
+  BM_ASSERT(!private_->running);
+  BM_ASSERT(private_->count == 0);
+}
+
+void Server::set_client_change(void (*changed)(void* owner), void* owner) {
+  private_->changed = changed;
+  private_->changed_owner = owner;
+}
+
+void Server::start(io::SocketId listener, const Export& exported) {
+  Private& self = *private_;
+  BM_ASSERT(!self.running);
+  BM_ASSERT(exported.name.size() <= kNameBytes);
+  BM_ASSERT(exported.minimum_block == 512 || exported.minimum_block == 4096);
+  BM_ASSERT(exported.size_bytes % exported.minimum_block == 0);
+  self.listener = listener;
+  self.exported = exported;
+  self.running = true;
+  self.accept_next();
+}
+
+void Server::stop(void (*stopped)(void* owner), void* owner) {
+  Private& self = *private_;
+  BM_ASSERT(stopped != nullptr);
+  BM_ASSERT(self.running);
+  BM_ASSERT(!self.stopping);
+  self.stopping = true;
+  self.stopped = stopped;
+  self.stopped_owner = owner;
+  self.io().disarm(self.accept_again);
+  if (self.accept.impl.pending) self.io().cancel(self.accept);
+  for (uint32_t i = 0; i < self.count; i++) self.sessions[i]->end();
+  self.run_soon();
+}
+
+bool Server::running() const { return private_->running; }
+
+void Server::batch_end() {
+  while (Session* session = private_->senders.pop_front()) session->send_gathered();
+}
+
+uint32_t Server::client_count() const {
+  uint32_t clients = 0;
+  for (uint32_t i = 0; i < private_->count; i++) {
+    if (private_->sessions[i]->in_transmission()) clients++;
+  }
+  return clients;
+}
+
+uint32_t Server::client_pids(int32_t* pids, uint32_t capacity) const {
+  uint32_t written = 0;
+  for (uint32_t i = 0; i < private_->count && written < capacity; i++) {
+    const Session& session = *private_->sessions[i];
+    if (session.in_transmission()) pids[written++] = session.peer_pid();
+  }
+  return written;
+}
+
+void Server::Private::want_run(Session& session) {
+  if (!session.run_link.linked()) runnable.push_back(session);
+  run_soon();
+}
+
+void Server::Private::want_send(Session& session) {
+  if (!session.send_link.linked()) senders.push_back(session);
+}
+
+void Server::Private::entered_transmission(Session& session) {
+  BM_ASSERT(session.in_transmission());
+  tell_change();
+}
+
+// Leaves something for one client more than there are.
+uint32_t Server::Private::quota_bytes() const {
+  return std::clamp(pool.region_bytes() / (count + 1), limits::kPieceBytes, kQuotaBytes);
+}
+
+void Server::Private::accept_next() {
+  BM_ASSERT(running);
+  BM_ASSERT(!stopping);
+  io().accept(listener, accept);
+}
+
+void Server::Private::accepted(int32_t result) {
+  if (result >= 0) admit(io::SocketId{static_cast<uint32_t>(result)});
+  if (stopping) {
+    run_soon();
+  } else if (result >= 0) {
+    accept_next();
+  } else {
+    io().arm(accept_again, io().now_us() + kAcceptRetryUs);
+  }
+}
+
+void Server::Private::admit(io::SocketId socket) {
+  if (stopping || count == limits::kClients) {
+    io().close_socket(socket);
+    return;
+  }
+  BM_ASSERT(sessions[count] == nullptr);
+  sessions[count] = std::make_unique<Session>(world, socket);
+  sessions[count++]->start();
+}
+
+void Server::Private::run_soon() {
+  if (!run_timer.link.linked()) io().arm(run_timer, io().now_us());
+}
+
+void Server::Private::run() {
+  while (Session* session = runnable.pop_front()) {
+    if (!session->ended()) {
+      session->run();
+    } else if (session->idle()) {
+      destroy(*session);
+    }
+  }
+  if (stopping && count == 0 && !accept.impl.pending) finish_stop();
+}
+
+void Server::Private::destroy(Session& session) {
+  const bool was_client = session.in_transmission();
+  if (session.run_link.linked()) runnable.remove(session);
+  if (session.send_link.linked()) senders.remove(session);
+  const auto end = sessions.begin() + count;
+  const auto place = std::find_if(sessions.begin(), end,
+                                  [&](const auto& other) { return other.get() == &session; });
+  BM_ASSERT(place != end);
+  std::unique_ptr<Session> leaving = std::move(*place);
+  std::move(place + 1, end, place);
+  count--;
+  leaving.reset();
+  if (was_client) tell_change();
+}
+
+void Server::Private::finish_stop() {
+  BM_ASSERT(running);
+  BM_ASSERT(runnable.empty());
+  io().close_socket(listener);
+  listener = io::kNoSocket;
+  running = false;
+  stopping = false;
+  stopped(stopped_owner);
+}
+
+void Server::Private::tell_change() const {
+  if (changed != nullptr) changed(changed_owner);
+}
+
+}  // namespace blkmirror::nbd
