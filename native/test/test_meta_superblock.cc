@@ -160,8 +160,8 @@ TEST(superblock_with_impossible_names_is_refused) {
 
 TEST(layout_internal_leaves_the_start_to_the_device) {
   for (const uint32_t block : {512u, 4096u}) {
-    for (const uint64_t disk :
-         {uint64_t{1} << 20, (uint64_t{64} << 20) + 512, uint64_t{10'000'000'000}, uint64_t{1} << 44}) {
+    for (const uint64_t disk : {uint64_t{1} << 20, (uint64_t{64} << 20) + 512,
+                                uint64_t{10'000'000'000}, uint64_t{1} << 44}) {
       const auto result = compute_layout(true, disk, disk, 7, block);
       CHECK(result.ok());
       const Layout& layout = result.value();
