@@ -2,8 +2,17 @@
 
 #include <napi.h>
 
+#include "bind/device_object.h"
+#include "bind/disk_work.h"
+#include "bind/lobby_object.h"
+
 static Napi::Object init_addon(Napi::Env env, Napi::Object exports) {
-  exports.Set("addonVersion", Napi::String::New(env, "0.1.0"));
+  using namespace blkmirror::bind;
+  exports.Set("Device", DeviceObject::define(env));
+  exports.Set("Lobby", LobbyObject::define(env));
+  exports.Set("inspectDisk", Napi::Function::New(env, inspect_disk));
+  exports.Set("createMetadata", Napi::Function::New(env, create_metadata_async));
+  exports.Set("readMetadata", Napi::Function::New(env, read_metadata_async));
   return exports;
 }
 

@@ -1,0 +1,76 @@
+// See disk_work.h.
+#include "bind/disk_work.h"
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "bind/js_values.h"
+
+namespace blkmirror::bind {
+
+namespace {
+
+template <class T>
+class DiskWork final : public Napi::AsyncWorker {
+ public:
+  using Work = std::function<host::Outcome<T>()>;
+  using Convert = Napi::Object (*)(Napi::Env env, const T& value);
+
+  static Napi::Value start(Napi::Env env, Work work, Convert convert) {
+    auto* worker = new DiskWork(env, std::move(work), convert);
+    const Napi::Promise promise = worker->deferred_.Promise();
+    worker->Queue();
+    return promise;
+  }
+
+  void Execute() override { outcome_.emplace(work_()); }
+
+  void OnOK() override {
+    const Napi::HandleScope scope(Env());
+    BM_ASSERT(outcome_.has_value());
+    if (outcome_->ok()) {
+      deferred_.Resolve(convert_(Env(), outcome_->value()));
+    } else {
+      deferred_.Reject(error_of(Env(), outcome_->failure()).Value());
+    }
+  }
+
+ private:
+  DiskWork(Napi::Env env, Work work, Convert convert)
+      : Napi::AsyncWorker(env), work_(std::move(work)), convert_(convert), deferred_(env) {}
+
+  Work work_;
+  Convert convert_;
+  Napi::Promise::Deferred deferred_;
+  std::optional<host::Outcome<T>> outcome_;
+};
+
+}  // namespace
+
+Napi::Value inspect_disk(const Napi::CallbackInfo& info) {
+  const std::string path = info[0].As<Napi::String>().Utf8Value();
+  return DiskWork<host::DiskFacts>::start(
+      info.Env(),
+      [path]() -> host::Outcome<host::DiskFacts> {
+        auto disk = host::open_disk(path);
+        if (!disk.ok()) return disk.failure();
+        return disk.value().facts;
+      },
+      &disk_info);
+}
+
+Napi::Value create_metadata_async(const Napi::CallbackInfo& info) {
+  const CreateSpec spec = create_spec_of(info[0].As<Napi::Object>());
+  return DiskWork<meta::Superblock>::start(
+      info.Env(), [spec] { return create_metadata(spec); }, &metadata_object);
+}
+
+Napi::Value read_metadata_async(const Napi::CallbackInfo& info) {
+  const std::string disk = info[0].As<Napi::String>().Utf8Value();
+  const std::string meta_disk = info[1].As<Napi::String>().Utf8Value();
+  return DiskWork<meta::Superblock>::start(
+      info.Env(), [disk, meta_disk] { return read_metadata(disk, meta_disk); }, &metadata_object);
+}
+
+}  // namespace blkmirror::bind

@@ -1,0 +1,15 @@
+// Work on disks that no engine has attached, on a worker thread; each returns a promise.
+#pragma once
+
+#include <napi.h>
+
+namespace blkmirror::bind {
+
+// (path) → {kind, sizeBytes, logicalBlockBytes}
+Napi::Value inspect_disk(const Napi::CallbackInfo& info);
+// (spec) → metadata
+Napi::Value create_metadata_async(const Napi::CallbackInfo& info);
+// (disk, metaDisk) → metadata; metaDisk is empty when internal
+Napi::Value read_metadata_async(const Napi::CallbackInfo& info);
+
+}  // namespace blkmirror::bind

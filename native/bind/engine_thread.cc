@@ -1,0 +1,278 @@
+// See engine_thread.h.
+#include "bind/engine_thread.h"
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "bind/metadata_disk.h"
+#include "host/memory_lock.h"
+
+namespace blkmirror::bind {
+
+namespace {
+
+host::Failure start_failure(const char* step, int error) {
+  BM_ASSERT(error > 0);
+  std::string advice;
+  if (error == ENOMEM) advice = ": free memory, or raise RLIMIT_MEMLOCK";
+  if (error == EPERM || error == ENOSYS) {
+    advice = ": allow io_uring (sysctl kernel.io_uring_disabled=0)";
+  }
+  return {error, std::string("cannot start the data plane (") + step +
+                     "): " + std::strerror(error) + advice};
+}
+
+}  // namespace
+
+EngineThread::EngineThread(StartSpec spec, void (*notify)(void* owner), void* owner)
+    : events_(notify, owner), spec_(std::move(spec)) {
+  BM_ASSERT(!spec_.disk.empty());
+  attach_completion_.owner = this;
+  attach_completion_.done = [](engine::Completion& completion, int error, const char* what) {
+    auto* self = static_cast<EngineThread*>(completion.owner);
+    BM_ASSERT(!self->attach_done_);
+    self->attach_done_ = true;
+    if (error == 0) {
+      self->ending_.was_attached = true;
+      self->events_.attached();
+    } else {
+      const std::string& path =
+          self->spec_.meta_disk.empty() ? self->spec_.disk : self->spec_.meta_disk;
+      self->fail(metadata_failure(error, what, path, self->spec_.attach.resource));
+    }
+  };
+  close_completion_.owner = this;
+  close_completion_.done = [](engine::Completion& completion, int error, const char* what) {
+    auto* self = static_cast<EngineThread*>(completion.owner);
+    if (error == 0) return;
+    self->fail(
+        {error, "closing " + self->spec_.disk + " failed: " + what + ": " + std::strerror(error)});
+  };
+}
+
+EngineThread::~EngineThread() {
+  BM_ASSERT(!thread_.started());
+  for (Command* command : commands_) delete command;
+}
+
+Status EngineThread::start() {
+  BM_ASSERT(!thread_.started());
+  const std::string name = "bm-" + spec_.attach.resource;
+  return thread_.start(name.c_str(), kStackBytes, &EngineThread::body, this);
+}
+
+bool EngineThread::post(uint64_t ticket, bool may_be_lost, Action action) {
+  reclaim();
+  const std::lock_guard<std::mutex> lock(mailbox_mutex_);
+  if (ended_ || (may_be_lost && queued_ >= kQueueLimit)) return false;
+  auto* command = new Command;
+  commands_.insert(command);
+  command->thread = this;
+  command->ticket = ticket;
+  command->action = std::move(action);
+  command->completion.owner = command;
+  command->completion.done = [](engine::Completion& completion, int error, const char* what) {
+    auto* done = static_cast<Command*>(completion.owner);
+    done->thread->complete(*done, error, what);
+  };
+  if (queue_first_ == nullptr) queue_first_ = command;
+  if (queue_last_ != nullptr) queue_last_->next = command;
+  queue_last_ = command;
+  queued_++;
+  if (io_ != nullptr) io_->wake();
+  return true;
+}
+
+void EngineThread::stop() {
+  stop_.store(true);
+  const std::lock_guard<std::mutex> lock(mailbox_mutex_);
+  if (io_ != nullptr) io_->wake();
+}
+
+void EngineThread::reclaim() {
+  Command* spent = nullptr;
+  {
+    const std::lock_guard<std::mutex> lock(mailbox_mutex_);
+    spent = std::exchange(spent_, nullptr);
+  }
+  while (spent != nullptr) {
+    Command* next = spent->next;
+    const size_t erased = commands_.erase(spent);
+    BM_ASSERT(erased == 1);
+    delete spent;
+    spent = next;
+  }
+}
+
+bool EngineThread::join_for(unsigned timeout_ms) {
+  return !thread_.started() || thread_.join_for(timeout_ms);
+}
+
+void EngineThread::abandon() { thread_.detach(); }
+
+void EngineThread::run() {
+  warnings_ = host::lock_thread_memory();
+  Claims claims;
+  if (claim(claims)) {
+    auto created = io::UringIo::create();
+    if (created.ok()) {
+      run_engine(*created.value(), claims);
+    } else {
+      fail(start_failure("io_uring", created.error().code));
+    }
+  }
+  // Here the disks are closed: the claim is gone before `ended` is told.
+  claims = {};
+  close_mailbox();
+  events_.ended();
+}
+
+bool EngineThread::claim(Claims& claims) {
+  const bool internal = spec_.meta_disk.empty();
+  if (!internal && host::same_disk(spec_.disk, spec_.meta_disk)) {
+    fail({EINVAL, "disk and meta-disk are both " + spec_.disk +
+                      ": write meta-disk = internal, or name another one"});
+    return false;
+  }
+  auto data = host::claim_disk(spec_.disk, spec_.claim_timeout_ms, &stop_);
+  if (!data.ok()) {
+    fail(data.failure());
+    return false;
+  }
+  claims.data = std::move(data.value());
+  if (internal) return true;
+  auto metadata = host::claim_disk(spec_.meta_disk, spec_.claim_timeout_ms, &stop_);
+  if (!metadata.ok()) {
+    fail(metadata.failure());
+    return false;
+  }
+  claims.meta = std::move(metadata.value());
+  return true;
+}
+
+// Hands the disks to `io`, which closes them.
+void EngineThread::adopt(io::UringIo& io, Claims& claims) {
+  engine::AttachSpec& attach = spec_.attach;
+  const host::DiskFacts& data = claims.data.facts;
+  attach.internal = spec_.meta_disk.empty();
+  attach.data_disk_bytes = data.size_bytes;
+  attach.block = data.logical_block;
+  attach.fast_zero = data.fast_zero;
+  attach.data_disk = io.adopt_disk(claims.data.fd.release());
+  attach.meta_disk = attach.data_disk;
+  attach.meta_disk_bytes = data.size_bytes;
+  if (!attach.internal) {
+    attach.meta_disk_bytes = claims.meta.facts.size_bytes;
+    attach.meta_disk = io.adopt_disk(claims.meta.fd.release());
+  }
+  BM_ASSERT(attach.data_disk != io::kNoDisk);
+  BM_ASSERT(attach.meta_disk != io::kNoDisk);
+}
+
+void EngineThread::run_engine(io::UringIo& io, Claims& claims) {
+  engine::Engine engine(io, events_, statistics_);
+  if (const Status ready = engine.init(); !ready.ok()) {
+    return fail(start_failure(ready.error().what, ready.error().code));
+  }
+  struct Hook {
+    EngineThread* thread;
+    engine::Engine* engine;
+    io::UringIo* io;
+  } hook{this, &engine, &io};
+  engine.set_wake_hook(
+      [](void* owner) {
+        auto* at = static_cast<Hook*>(owner);
+        at->thread->run_commands(*at->engine, *at->io);
+      },
+      &hook);
+  adopt(io, claims);
+  engine.attach(spec_.attach, attach_completion_);
+  open_mailbox(io);
+  while (!engine.closed()) {
+    io.run_batch();
+    after_batch(engine);
+  }
+  run_commands(engine, io);
+  close_mailbox();
+  BM_ASSERT(closing_);
+}
+
+// What must not be done from inside an event of the engine.
+void EngineThread::after_batch(engine::Engine& engine) {
+  uint32_t slot = 0;
+  uint32_t incarnation = 0;
+  while (events_.take_overflow(&slot, &incarnation)) engine.close_link(slot, incarnation);
+  if (!attach_done_ || closing_) return;
+  if (ending_.was_attached && !stop_.load()) return;
+  closing_ = true;
+  engine.close(close_completion_);
+}
+
+// The first failure is what is told.
+void EngineThread::fail(host::Failure failure) {
+  BM_ASSERT(failure.error > 0);
+  if (ending_.error != 0) return;
+  ending_.error = failure.error;
+  ending_.message = std::move(failure.message);
+}
+
+void EngineThread::run_commands(engine::Engine& engine, io::UringIo& io) {
+  Command* first = nullptr;
+  {
+    const std::lock_guard<std::mutex> lock(mailbox_mutex_);
+    first = std::exchange(queue_first_, nullptr);
+    queue_last_ = nullptr;
+    queued_ = 0;
+  }
+  while (first != nullptr) {
+    Command& command = *std::exchange(first, first->next);
+    command.next = nullptr;
+    const bool waited_for = command.ticket != kNoTicket;
+    const bool wanted = !closing_ && ending_.was_attached;
+    running_ = &command;
+    completed_inside_ = false;
+    if (wanted) {
+      command.action(engine, io, command.completion);
+    } else if (waited_for) {
+      complete(command, ECANCELED, "the device is closing");
+    }
+    running_ = nullptr;
+    if (!waited_for || completed_inside_) spend(command);
+  }
+}
+
+void EngineThread::complete(Command& command, int error, const char* what) {
+  BM_ASSERT(command.ticket != kNoTicket);
+  BM_ASSERT(error >= 0);
+  events_.completed(command.ticket, error, what);
+  // An action that completes at once is still running: it is spent when it returns.
+  if (running_ == &command) {
+    completed_inside_ = true;
+  } else {
+    spend(command);
+  }
+}
+
+// From here on the main thread may free it.
+void EngineThread::spend(Command& command) {
+  const std::lock_guard<std::mutex> lock(mailbox_mutex_);
+  BM_ASSERT(command.next == nullptr);
+  command.next = spent_;
+  spent_ = &command;
+}
+
+void EngineThread::open_mailbox(io::UringIo& io) {
+  const std::lock_guard<std::mutex> lock(mailbox_mutex_);
+  io_ = &io;
+  io.wake();
+}
+
+// What is still queued is never run; its tickets are settled by `ended`.
+void EngineThread::close_mailbox() {
+  const std::lock_guard<std::mutex> lock(mailbox_mutex_);
+  io_ = nullptr;
+  ended_ = true;
+}
+
+}  // namespace blkmirror::bind

@@ -1,0 +1,131 @@
+// The data-plane thread of one attached copy: claims the disks, owns ring and engine, runs
+// batches until the engine is closed, and gives the disks back.
+//
+// Commands come from the main thread through a mailbox and run on the engine's thread when the
+// engine is woken; they are allocated and freed by the main thread only. What happens comes back
+// through the EventRing: `attached`, then events and completions, last `ended`. Nothing of the
+// engine is touched by another thread but Statistics.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "bind/event_ring.h"
+#include "engine/engine.h"
+#include "host/disk_claim.h"
+#include "host/failure.h"
+#include "host/quiet_thread.h"
+#include "io/uring_io.h"
+
+namespace blkmirror::bind {
+
+struct StartSpec {
+  engine::AttachSpec attach;  // disks and sizes are filled in by the thread
+  std::string disk;
+  std::string meta_disk;  // empty: internal
+  uint32_t claim_timeout_ms = 0;
+};
+
+// Where it ended, and with what. `error` 0: closed as asked.
+struct Ending {
+  bool was_attached = false;
+  int error = 0;
+  std::string message;
+};
+
+class EngineThread {
+ public:
+  // What a command does on the engine's thread. It completes `completion`, unless the command
+  // was posted without a ticket.
+  using Action =
+      std::function<void(engine::Engine& engine, io::UringIo& io, engine::Completion& completion)>;
+  static constexpr uint64_t kNoTicket = 0;
+
+  // `notify` is called on the engine's thread whenever there is something to take.
+  EngineThread(StartSpec spec, void (*notify)(void* owner), void* owner);
+  // The thread must have ended or never have started.
+  ~EngineThread();
+
+  // The main thread calls all of these.
+  Status start();
+  // False when the engine is ending or, for commands that may be lost, the mailbox is full.
+  bool post(uint64_t ticket, bool may_be_lost, Action action);
+  // Ends everything in order: the claim is no longer waited for, or the engine is closed.
+  void stop();
+  // Frees commands that are done.
+  void reclaim();
+  // Joins the thread when it ends in time.
+  bool join_for(unsigned timeout_ms);
+  // For a thread that hangs while the process ends: this object must then stay alive.
+  void abandon();
+
+  EventRing& events() { return events_; }
+  const engine::Statistics& statistics() const { return statistics_; }
+  // After `attached` or `ended`.
+  const std::vector<std::string>& warnings() const { return warnings_; }
+  // After `ended`.
+  const Ending& ending() const { return ending_; }
+
+ private:
+  static constexpr size_t kQueueLimit = 4096;
+  static constexpr size_t kStackBytes = 512u << 10;
+
+  struct Command {
+    engine::Completion completion;
+    EngineThread* thread = nullptr;
+    uint64_t ticket = kNoTicket;
+    Action action;
+    Command* next = nullptr;  // in queue_ or spent_
+  };
+  struct Claims {
+    host::Disk data;
+    host::Disk meta;
+  };
+
+  static void body(void* self) { static_cast<EngineThread*>(self)->run(); }
+  void run();
+  bool claim(Claims& claims);
+  void run_engine(io::UringIo& io, Claims& claims);
+  void adopt(io::UringIo& io, Claims& claims);
+  void after_batch(engine::Engine& engine);
+  void fail(host::Failure failure);
+  void run_commands(engine::Engine& engine, io::UringIo& io);
+  void complete(Command& command, int error, const char* what);
+  void spend(Command& command);
+  void open_mailbox(io::UringIo& io);
+  void close_mailbox();
+
+  EventRing events_;
+  engine::Statistics statistics_;
+  host::QuietThread thread_;
+  std::atomic<bool> stop_{false};
+
+  // The engine's thread; read by others after `ended`.
+  StartSpec spec_;
+  engine::Completion attach_completion_;
+  engine::Completion close_completion_;
+  bool attach_done_ = false;
+  bool closing_ = false;
+  Command* running_ = nullptr;
+  bool completed_inside_ = false;
+  Ending ending_;
+  std::vector<std::string> warnings_;
+
+  std::unordered_set<Command*> commands_;  // the main thread's: every one not yet freed
+
+  std::mutex mailbox_mutex_;   // guards the rest
+  io::UringIo* io_ = nullptr;  // set while there is one to wake
+  bool ended_ = false;
+  Command* queue_first_ = nullptr;
+  Command* queue_last_ = nullptr;
+  size_t queued_ = 0;
+  Command* spent_ = nullptr;
+};
+
+}  // namespace blkmirror::bind

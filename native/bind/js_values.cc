@@ -1,0 +1,324 @@
+// See js_values.h. The names are those of src/plane/addon.ts and src/plane/plane.ts.
+#include "bind/js_values.h"
+
+#include <cstring>
+
+#include "base/assert.h"
+
+namespace blkmirror::bind {
+
+namespace {
+
+void set_bigint(Napi::Object& object, const char* name, uint64_t value) {
+  object.Set(name, Napi::BigInt::New(object.Env(), value));
+}
+
+uint64_t relaxed(const std::atomic<uint64_t>& value) {
+  return value.load(std::memory_order_relaxed);
+}
+
+std::optional<bool> maybe_flag(const Napi::Object& object, const char* name) {
+  const Napi::Value value = object.Get(name);
+  if (!value.IsBoolean()) return std::nullopt;
+  return value.As<Napi::Boolean>().Value();
+}
+
+std::optional<uint64_t> maybe_bigint(const Napi::Object& object, const char* name) {
+  const Napi::Value value = object.Get(name);
+  if (!value.IsBigInt()) return std::nullopt;
+  return bigint_of(value);
+}
+
+std::string meta_path_of(const Napi::Object& object) {
+  const std::string path = text_of(object, "metaDisk");
+  return path == "internal" ? "" : path;
+}
+
+engine::PeerPatch peer_patch_of(const Napi::Object& object) {
+  engine::PeerPatch patch;
+  patch.slot = number_of(object, "slot");
+  patch.bitmap_uuid = maybe_bigint(object, "bitmapUuid");
+  patch.generation = maybe_bigint(object, "generation");
+  patch.outdated = maybe_flag(object, "outdated");
+  patch.full_sync = maybe_flag(object, "fullSync").value_or(false);
+  return patch;
+}
+
+Napi::Object peer_metadata(Napi::Env env, uint32_t slot, const meta::PeerRecord& peer) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("slot", slot);
+  object.Set("name", peer.name);
+  set_bigint(object, "bitmapUuid", peer.bitmap_uuid);
+  set_bigint(object, "generation", peer.generation);
+  object.Set("outdated", (peer.flags & meta::kPeerOutdated) != 0);
+  object.Set("fullSync", (peer.flags & meta::kPeerFullSync) != 0);
+  return object;
+}
+
+Napi::Object peer_statistics(Napi::Env env, uint32_t slot, const engine::PeerStatistics& peer) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("slot", slot);
+  object.Set("receiving", peer.receiving.load(std::memory_order_relaxed));
+  set_bigint(object, "outOfSyncBytes", relaxed(peer.out_of_sync_bytes));
+  set_bigint(object, "resyncTotalBytes", relaxed(peer.resync_total_bytes));
+  set_bigint(object, "resyncedBytes", relaxed(peer.resynced_bytes));
+  set_bigint(object, "sentBytes", relaxed(peer.sent_bytes));
+  set_bigint(object, "receivedBytes", relaxed(peer.received_bytes));
+  return object;
+}
+
+const char* loss_name(engine::Loss loss) {
+  switch (loss) {
+    case engine::Loss::kTimeout:
+      return "Timeout";
+    case engine::Loss::kBrokenPipe:
+      return "BrokenPipe";
+    case engine::Loss::kNetworkFailure:
+      return "NetworkFailure";
+    case engine::Loss::kProtocolError:
+      return "ProtocolError";
+  }
+  BM_ASSERT(false);
+}
+
+const char* event_name(EventKind kind) {
+  switch (kind) {
+    case EventKind::kAttached:
+      return "attached";
+    case EventKind::kControl:
+      return "control";
+    case EventKind::kLinkClosed:
+      return "linkClosed";
+    case EventKind::kResyncStarted:
+      return "resyncStarted";
+    case EventKind::kResyncFinished:
+      return "resyncFinished";
+    case EventKind::kGenerationChanged:
+      return "generationChanged";
+    case EventKind::kClientsChanged:
+      return "clientsChanged";
+    case EventKind::kDiskFailed:
+      return "diskFailed";
+    case EventKind::kCompleted:
+      return "completed";
+    case EventKind::kEnded:
+      return "ended";
+  }
+  BM_ASSERT(false);
+}
+
+void add_flags(Napi::Object& object, uint32_t flags) {
+  BM_ASSERT((flags & ~meta::kKnownFlags) == 0);
+  object.Set("consistent", (flags & meta::kConsistent) != 0);
+  object.Set("wasUpToDate", (flags & meta::kWasUpToDate) != 0);
+  object.Set("primaryIndicator", (flags & meta::kPrimaryIndicator) != 0);
+  object.Set("outdated", (flags & meta::kOutdated) != 0);
+  object.Set("crashed", (flags & meta::kCrashed) != 0);
+  object.Set("crashedPrimary", (flags & meta::kCrashedPrimary) != 0);
+}
+
+}  // namespace
+
+std::string text_of(const Napi::Object& object, const char* name) {
+  return object.Get(name).As<Napi::String>().Utf8Value();
+}
+
+uint32_t number_of(const Napi::Object& object, const char* name) {
+  return object.Get(name).As<Napi::Number>().Uint32Value();
+}
+
+bool flag_of(const Napi::Object& object, const char* name) {
+  return object.Get(name).As<Napi::Boolean>().Value();
+}
+
+uint64_t bigint_of(const Napi::Value& value) {
+  bool lossless = false;
+  return value.As<Napi::BigInt>().Uint64Value(&lossless);
+}
+
+std::vector<uint64_t> bigints_of(const Napi::Value& array) {
+  std::vector<uint64_t> values;
+  if (!array.IsArray()) return values;
+  const auto items = array.As<Napi::Array>();
+  for (uint32_t index = 0; index < items.Length(); index++) {
+    values.push_back(bigint_of(items.Get(index)));
+  }
+  BM_ASSERT(values.size() == items.Length());
+  return values;
+}
+
+CreateSpec create_spec_of(const Napi::Object& object) {
+  CreateSpec spec;
+  spec.resource = text_of(object, "resource");
+  spec.node = text_of(object, "node");
+  spec.disk = text_of(object, "disk");
+  spec.meta_disk = meta_path_of(object);
+  spec.slots = number_of(object, "maxPeers");
+  spec.force = flag_of(object, "force");
+  return spec;
+}
+
+StartSpec start_spec_of(const Napi::Object& object) {
+  StartSpec spec;
+  spec.disk = text_of(object, "disk");
+  spec.meta_disk = meta_path_of(object);
+  spec.claim_timeout_ms = number_of(object, "claimTimeoutMs");
+  spec.attach.resource = text_of(object, "resource");
+  spec.attach.node = text_of(object, "node");
+  spec.attach.al_extents = number_of(object, "alExtents");
+  spec.attach.timeout_us = uint64_t{number_of(object, "timeoutMs")} * 1000;
+  const auto peers = object.Get("peers").As<Napi::Array>();
+  for (uint32_t index = 0; index < peers.Length(); index++) {
+    spec.attach.peers.push_back(Napi::Value(peers.Get(index)).As<Napi::String>().Utf8Value());
+  }
+  return spec;
+}
+
+host::DialSpec dial_spec_of(const Napi::Object& object) {
+  host::DialSpec spec;
+  spec.host = text_of(object, "host");
+  spec.port = uint16_t(number_of(object, "port"));
+  spec.timeout_ms = number_of(object, "timeoutMs");
+  spec.buffers.sndbuf_bytes = number_of(object, "sndbufBytes");
+  spec.buffers.rcvbuf_bytes = number_of(object, "rcvbufBytes");
+  spec.hello = text_of(object, "hello");
+  return spec;
+}
+
+engine::EstablishPlan plan_of(const Napi::Object& object) {
+  engine::EstablishPlan plan;
+  const std::string role = text_of(object, "resync");
+  if (role == "source") plan.resync = engine::ResyncRole::kSource;
+  if (role == "target") plan.resync = engine::ResyncRole::kTarget;
+  plan.exchange_bitmaps = flag_of(object, "exchangeBitmaps");
+  plan.peer_current_uuid = bigint_of(object.Get("peerCurrentUuid"));
+  return plan;
+}
+
+engine::MetadataPatch patch_of(const Napi::Object& object) {
+  engine::MetadataPatch patch;
+  patch.if_current_uuid = maybe_bigint(object, "ifCurrentUuid");
+  patch.consistent = maybe_flag(object, "consistent");
+  patch.was_up_to_date = maybe_flag(object, "wasUpToDate");
+  patch.primary_indicator = maybe_flag(object, "primaryIndicator");
+  patch.outdated = maybe_flag(object, "outdated");
+  patch.clear_crashed = !maybe_flag(object, "crashed").value_or(true);
+  patch.current_uuid = maybe_bigint(object, "currentUuid");
+  patch.add_history = bigints_of(object.Get("addHistory"));
+  const Napi::Value peers = object.Get("peers");
+  if (!peers.IsArray()) return patch;
+  const auto items = peers.As<Napi::Array>();
+  for (uint32_t index = 0; index < items.Length(); index++) {
+    patch.peers.push_back(peer_patch_of(Napi::Value(items.Get(index)).As<Napi::Object>()));
+  }
+  return patch;
+}
+
+std::string errno_name(int error) {
+  if (error == 0) return "";
+  const char* name = strerrorname_np(error);
+  return name == nullptr ? "EIO" : name;
+}
+
+Napi::Error error_of(Napi::Env env, const host::Failure& failure) {
+  BM_ASSERT(failure.error > 0);
+  Napi::Error error = Napi::Error::New(env, failure.message);
+  error.Value().Set("code", errno_name(failure.error));
+  return error;
+}
+
+Napi::Object disk_info(Napi::Env env, const host::DiskFacts& facts) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("kind", facts.block_device ? "block" : "file");
+  set_bigint(object, "sizeBytes", facts.size_bytes);
+  object.Set("logicalBlockBytes", facts.logical_block);
+  return object;
+}
+
+Napi::Object metadata_object(Napi::Env env, const meta::Superblock& superblock) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("resource", superblock.resource);
+  object.Set("node", superblock.node);
+  set_bigint(object, "generation", superblock.generation);
+  set_bigint(object, "sizeBytes", superblock.layout.device_size_bytes);
+  object.Set("blockBytes", superblock.block);
+  set_bigint(object, "currentUuid", superblock.current_uuid);
+  set_bigint(object, "writeSequence", superblock.write_sequence);
+  add_flags(object, superblock.flags);
+  Napi::Array history = Napi::Array::New(env);
+  for (const uint64_t uuid : superblock.history_uuids) {
+    if (uuid != 0) history.Set(history.Length(), Napi::BigInt::New(env, uuid));
+  }
+  object.Set("historyUuids", history);
+  Napi::Array peers = Napi::Array::New(env);
+  for (uint32_t slot = 0; slot < limits::kSlots; slot++) {
+    const meta::PeerRecord& peer = superblock.peers[slot];
+    if (!peer.name.empty()) peers.Set(peers.Length(), peer_metadata(env, slot, peer));
+  }
+  object.Set("peers", peers);
+  return object;
+}
+
+Napi::Object statistics_object(Napi::Env env, const engine::Statistics& statistics,
+                               uint32_t named_slots) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("suspended", statistics.suspended.load(std::memory_order_relaxed));
+  set_bigint(object, "heartbeat", relaxed(statistics.heartbeat));
+  set_bigint(object, "readBytes", relaxed(statistics.read_bytes));
+  set_bigint(object, "writtenBytes", relaxed(statistics.written_bytes));
+  set_bigint(object, "writes", relaxed(statistics.writes));
+  set_bigint(object, "metadataWrites", relaxed(statistics.metadata_writes));
+  set_bigint(object, "hotExtents", relaxed(statistics.hot_extents));
+  const uint32_t clients = statistics.client_count.load(std::memory_order_relaxed);
+  Napi::Array pids = Napi::Array::New(env);
+  for (uint32_t index = 0; index < clients && index < limits::kClients; index++) {
+    const int32_t pid = statistics.client_pids[index].load(std::memory_order_relaxed);
+    pids.Set(index, Napi::Number::New(env, pid));
+  }
+  object.Set("clientPids", pids);
+  Napi::Array peers = Napi::Array::New(env);
+  for (uint32_t slot = 0; slot < limits::kSlots; slot++) {
+    if ((named_slots >> slot & 1) == 0) continue;
+    peers.Set(peers.Length(), peer_statistics(env, slot, statistics.peers[slot]));
+  }
+  object.Set("peers", peers);
+  return object;
+}
+
+Napi::Object event_object(Napi::Env env, const Event& event, const std::string& text) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("type", event_name(event.kind));
+  switch (event.kind) {
+    case EventKind::kControl:
+      object.Set("text", text);
+      [[fallthrough]];
+    case EventKind::kLinkClosed:
+    case EventKind::kResyncStarted:
+    case EventKind::kResyncFinished:
+      object.Set("slot", event.slot);
+      object.Set("incarnation", event.incarnation);
+      break;
+    case EventKind::kClientsChanged:
+      object.Set("count", event.count);
+      break;
+    case EventKind::kDiskFailed:
+      object.Set("detail", std::string(event.detail) + ": " + std::strerror(event.error));
+      break;
+    case EventKind::kCompleted:
+      object.Set("ticket", double(event.ticket));
+      object.Set("code", errno_name(event.error));
+      object.Set("detail", event.detail);
+      break;
+    case EventKind::kAttached:
+    case EventKind::kGenerationChanged:
+    case EventKind::kEnded:
+      break;
+  }
+  if (event.kind == EventKind::kLinkClosed) {
+    object.Set("loss", loss_name(event.loss));
+    object.Set("detail", event.detail);
+  }
+  return object;
+}
+
+}  // namespace blkmirror::bind
