@@ -1,0 +1,72 @@
+/**
+ * What every command gets: the global options, where to write, and how to reach the service.
+ */
+import { hostname } from 'node:os';
+import { resourceArgumentProblem, resourceFromArgument } from '../offline/configured';
+import type { ResourceName } from '../model/states';
+import type { Output } from './output';
+import { Service } from './service';
+import { shellQuoted } from './words';
+
+export const DEFAULT_CONFIG_DIR = '/etc/blkmirror';
+
+export interface GlobalOptions {
+  readonly configDir?: string;
+  readonly bus?: string;
+  readonly node?: string;
+}
+
+/** A command line that cannot be meant: exit status 2. */
+export class UsageError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'UsageError';
+  }
+}
+
+export class Context {
+  constructor(
+    private readonly options: GlobalOptions,
+    readonly output: Output,
+  ) {}
+
+  get configDir(): string {
+    return this.options.configDir ?? DEFAULT_CONFIG_DIR;
+  }
+
+  get nodeName(): string {
+    return this.options.node ?? hostname();
+  }
+
+  /** undefined when the user did not say: the service may know better. */
+  get givenNodeName(): string | undefined {
+    return this.options.node;
+  }
+
+  /** The connection is closed when `action` has ended. */
+  async withService<T>(action: (service: Service) => Promise<T>): Promise<T> {
+    const service = await Service.open(this.options.bus ?? 'system');
+    try {
+      return await action(service);
+    } finally {
+      service.close();
+    }
+  }
+
+  /** A command line to be copied, with those of the given global options that it needs. */
+  commandLine(command: string, needs: readonly (keyof GlobalOptions)[]): string {
+    const names = { configDir: '--config-dir', bus: '--bus', node: '--node' } as const;
+    const words = needs.flatMap((need) => {
+      const value = this.options[need];
+      return value === undefined ? [] : [names[need], shellQuoted(value)];
+    });
+    return ['blkmirror', ...words, command].join(' ');
+  }
+}
+
+/** @throws UsageError when `text` cannot name a resource */
+export function resourceArgument(text: string): ResourceName {
+  const problem = resourceArgumentProblem(text);
+  if (problem !== undefined) throw new UsageError(problem);
+  return resourceFromArgument(text) as ResourceName;
+}

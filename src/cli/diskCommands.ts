@@ -1,0 +1,79 @@
+/**
+ * The commands that touch a disk themselves: `create-md`, and `setup`, the ad-hoc form of 1999.
+ * They load the data plane only when they run: the other commands do without the addon.
+ */
+import { resolve } from 'node:path';
+import { resourceArgument, UsageError } from './context';
+import type { Context } from './context';
+import { createMd } from '../offline/createMd';
+import type { CreateMdResult } from '../offline/createMd';
+import { checkSetupDisk, writeSetupFile } from '../offline/setupFile';
+import { formatBytes } from './units';
+import { shellQuoted } from './words';
+
+export interface CreateMdOptions {
+  readonly force?: boolean;
+  readonly maxPeers?: string;
+}
+
+export async function createMdCommand(
+  context: Context,
+  argument: string,
+  options: CreateMdOptions,
+): Promise<number> {
+  const resource = resourceArgument(argument);
+  const request = {
+    configDir: context.configDir,
+    resource,
+    nodeName: context.nodeName,
+    force: options.force === true,
+    maxPeers: options.maxPeers === undefined ? undefined : peerCount(options.maxPeers),
+  };
+  const { withPlane } = await import('../offline/openPlane.js');
+  const result = await withPlane((plane) => createMd(request, plane));
+  context.output.print(describe(resource, result));
+  context.output.print(`next: ${context.commandLine(`up ${resource}`, ['bus'])}`);
+  return 0;
+}
+
+function describe(resource: string, result: CreateMdResult): string {
+  const { node, metadata, maxPeers } = result;
+  const place = node.metaDisk === 'internal' ? 'at the end of it' : `on ${node.metaDisk}`;
+  return `wrote metadata of ${resource} for ${node.name}: ${formatBytes(Number(metadata.sizeBytes))} \
+usable on ${node.disk}, metadata ${place}, room for ${maxPeers} peers`;
+}
+
+function peerCount(text: string): number {
+  const count = /^[0-9]{1,2}$/.test(text) ? Number(text) : 0;
+  if (count >= 1 && count <= 31) return count;
+  throw new UsageError(`--max-peers ${JSON.stringify(text)}: give a number from 1 to 31`);
+}
+
+export async function setup(
+  context: Context,
+  device: string,
+  disk: string,
+  thisHost: string,
+  peerHost: string,
+): Promise<number> {
+  if (!/^\/dev\/nbd[0-9]{1,5}$/.test(device)) {
+    throw new UsageError(`${JSON.stringify(device)} is no nbd device; give one such as /dev/nbd0`);
+  }
+  const resource = resourceArgument(device);
+  return context.withService(async (service) => {
+    const nodeName = context.givenNodeName ?? (await service.nodeName());
+    const request = { configDir: context.configDir, resource, disk: resolve(disk) };
+    const file = writeSetupFile({ ...request, thisHost, peerHost, nodeName });
+    const node = context.givenNodeName === undefined ? ` --node ${shellQuoted(nodeName)}` : '';
+    const create = context.commandLine(`create-md ${resource}`, ['configDir', 'node']);
+    const command = create.replace(' create-md', `${node} create-md`);
+    const { withPlane } = await import('../offline/openPlane.js');
+    await withPlane((plane) => checkSetupDisk(request.disk, command, plane));
+    await service.up(resource);
+    context.output.print(`${resource} is up (${file})`);
+    context.output.print(
+      `next, on one of the hosts: ${context.commandLine(`promote ${device}`, ['bus'])}`,
+    );
+    return 0;
+  });
+}

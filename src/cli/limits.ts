@@ -1,0 +1,20 @@
+/**
+ * The limits of the command line: deadlines, intervals and widths.
+ */
+
+/** Connecting to the bus and asking it something. */
+export const BUS_DEADLINE_MS = 5000;
+/** Reading state from the service. */
+export const READ_DEADLINE_MS = 10_000;
+/** A command that flushes disks, or waits for peers and claims. */
+export const COMMAND_DEADLINE_MS = 120_000;
+/** A peer that is there is connected within this time after `up`. */
+export const SETTLE_MS = 1500;
+/** How often progress is read and shown: on a terminal, and as plain lines. */
+export const PROGRESS_INTERVAL_MS = 400;
+export const PROGRESS_LINE_MS = 3000;
+/** Characters of a progress bar: beside a peer, and on a line of its own. */
+export const SMALL_BAR_WIDTH = 12;
+export const BAR_WIDTH = 30;
+/** Reads of a job that fail one after another before the service counts as gone. */
+export const MAX_FAILED_READS = 3;

@@ -1,0 +1,144 @@
+/**
+ * The grammar of the command line: global options before or after the command, commands with
+ * their arguments and options, help. Wrong usage is exit status 2.
+ */
+import { Command, CommanderError } from 'commander';
+import { Context, UsageError } from './context';
+import type { GlobalOptions } from './context';
+import { connect, demote, disconnect, promote, resync } from './deviceCommands';
+import { createMdCommand, setup } from './diskCommands';
+import { COMMAND_HELP, PROGRAM_HELP, examplesText, unwrapped } from './help';
+import type { CommandName } from './help';
+import { down, up } from './lifecycle';
+import type { Output } from './output';
+import { events, status } from './statusCommand';
+import { reasonOf } from './words';
+
+const RESOURCE = ['<resource>', 'name of the resource, or /dev/nbdN'] as const;
+const RESOURCE_OR_ALL = ['<resource>', 'name of the resource, or all'] as const;
+const PEER = ['[peer]', 'name of the peer; all when missing'] as const;
+
+/** Exit status: 0 done, 1 refused or failed, 2 wrong usage. */
+export async function run(
+  args: readonly string[],
+  version: string,
+  output: Output,
+): Promise<number> {
+  let exit = 0;
+  const program = buildProgram(version, output, (status) => {
+    exit = status;
+  });
+  try {
+    await program.parseAsync([...args], { from: 'user' });
+    return exit;
+  } catch (error) {
+    if (error instanceof CommanderError) return afterCommander(error, output);
+    if (error instanceof UsageError) {
+      output.complain(error.message);
+      return 2;
+    }
+    output.complain(reasonOf(error));
+    return 1;
+  }
+}
+
+function afterCommander(error: CommanderError, output: Output): number {
+  // Help and version that were asked for have been printed.
+  if (error.exitCode === 0) return 0;
+  if (error.code === 'commander.help') {
+    output.complain('which command? see: blkmirror --help');
+    return 2;
+  }
+  const [first = '', near] = error.message.replace(/^error: /, '').split('\n');
+  const meant = near === undefined ? '' : `; ${near.replace(/^\(D(.*)\)$/, 'd$1')}`;
+  const reason = first.replace(/\. Expected (.*)\.$/, ' (expected $1)');
+  output.complain(`${reason}${meant === '' ? '; see: blkmirror --help' : meant}`);
+  return 2;
+}
+
+type Action = (context: Context, ...rest: never[]) => Promise<number>;
+
+function buildProgram(version: string, output: Output, done: (exit: number) => void): Command {
+  const program = new Command('blkmirror');
+  program
+    .description(unwrapped(PROGRAM_HELP.description))
+    .option('--config-dir <dir>', 'directory of the configuration (default: /etc/blkmirror)')
+    .option('--bus <address>', 'D-Bus address, system or session (default: system)')
+    .option('--node <name>', "name of this node (default: the host's name)")
+    .version(version, '--version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand('help [command]', 'print the help of a command')
+    .addHelpText('after', examplesText(PROGRAM_HELP))
+    .configureHelp({ showGlobalOptions: true })
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => output.write(text),
+      writeErr: () => undefined,
+      outputError: () => undefined,
+    });
+  const add = (name: CommandName, run: Action): Command =>
+    addCommand(program, name, output, done, run);
+  addLifeCycle(add);
+  addDeviceCommands(add);
+  add('status', status as Action)
+    .argument('[resource]', 'only this resource')
+    .option('--json', 'as JSON');
+  add('events', events as Action).option('--json', 'as JSON, one object a line');
+  return program;
+}
+
+function addLifeCycle(add: (name: CommandName, run: Action) => Command): void {
+  add('create-md', createMdCommand as Action)
+    .argument(...RESOURCE)
+    .option('--force', 'overwrite what is there')
+    .option('--max-peers <count>', 'peers to make room for, 1 to 31 (default: 7)');
+  add('up', up as Action).argument(...RESOURCE_OR_ALL);
+  add('down', down as Action).argument(...RESOURCE_OR_ALL);
+  add('setup', setup as Action)
+    .argument('<device>', '/dev/nbdN')
+    .argument('<disk>', 'block device or file')
+    .argument('<this-host>', 'this node')
+    .argument('<peer-host>', 'the other node');
+}
+
+function addDeviceCommands(add: (name: CommandName, run: Action) => Command): void {
+  add('promote', promote as Action)
+    .argument(...RESOURCE)
+    .option('--force', 'declare this copy UpToDate, whatever it is');
+  add('demote', demote as Action).argument(...RESOURCE);
+  add('resync', resync as Action)
+    .argument(...RESOURCE)
+    .option('--full', 'copy everything')
+    .option('--from <peer>', 'the peer to copy from')
+    .option('--to <peer>', 'the peer to copy to')
+    .option('--wait', 'wait until it is done, and show the progress');
+  add('connect', connect as Action)
+    .argument(...RESOURCE)
+    .argument(...PEER)
+    .option('--discard-my-data', 'in split brain: give up what was written here');
+  add('disconnect', disconnect as Action)
+    .argument(...RESOURCE)
+    .argument(...PEER);
+}
+
+function addCommand(
+  program: Command,
+  name: CommandName,
+  output: Output,
+  done: (exit: number) => void,
+  run: Action,
+): Command {
+  const help = COMMAND_HELP[name];
+  return program
+    .command(name)
+    .summary(help.summary)
+    .description(unwrapped(help.description))
+    .helpOption('-h, --help', 'print this help')
+    .addHelpText('after', examplesText(help))
+    .allowExcessArguments(false)
+    .action(async (...given: unknown[]) => {
+      // commander adds the command itself behind arguments and options.
+      const context = new Context(program.opts<GlobalOptions>(), output);
+      done(await run(context, ...(given.slice(0, -1) as never[])));
+    });
+}

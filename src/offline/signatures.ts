@@ -1,0 +1,77 @@
+/**
+ * What else is on a disk: file systems, RAID members, LVM, partition tables and whatever
+ * `blkid --probe` (util-linux) knows, on block devices and on files. Called by createMd.ts.
+ */
+import { execFile } from 'node:child_process';
+import { MirrorError } from '../model/errors';
+import { BLKID_DEADLINE_MS, BLKID_OUTPUT_BYTES } from './limits';
+
+/** What was found, in words (`an ext4 file system labelled "data"`); undefined: nothing. */
+export async function findSignature(path: string): Promise<string | undefined> {
+  const result = await runBlkid(path);
+  switch (result.status) {
+    case 0:
+      return describe(parseExport(result.stdout));
+    case 2:
+      return undefined;
+    case 8:
+      return 'signatures of several kinds';
+    default:
+      throw new MirrorError('Failed', `cannot look for signatures on ${path}: ${result.reason}`);
+  }
+}
+
+interface BlkidResult {
+  readonly status: number;
+  readonly stdout: string;
+  readonly reason: string;
+}
+
+function runBlkid(path: string): Promise<BlkidResult> {
+  const options = {
+    timeout: BLKID_DEADLINE_MS,
+    maxBuffer: BLKID_OUTPUT_BYTES,
+    env: { PATH: `/usr/sbin:/sbin:${process.env.PATH ?? '/usr/bin:/bin'}`, LC_ALL: 'C' },
+  };
+  const args = ['--probe', '--output', 'export', '--', path];
+  return new Promise((resolve) => {
+    execFile('blkid', args, options, (error, stdout) => {
+      if (error === null) resolve({ status: 0, stdout, reason: '' });
+      else if (typeof error.code === 'number')
+        resolve({ status: error.code, stdout, reason: `blkid ended with ${error.code}` });
+      else if (error.killed === true)
+        resolve({ status: -1, stdout, reason: 'blkid took too long' });
+      else resolve({ status: -1, stdout, reason: 'blkid cannot be run; install util-linux' });
+    });
+  });
+}
+
+function parseExport(text: string): ReadonlyMap<string, string> {
+  const values = new Map<string, string>();
+  for (const line of text.split('\n')) {
+    const equals = line.indexOf('=');
+    if (equals > 0)
+      values.set(line.slice(0, equals), line.slice(equals + 1).replace(/\\(.)/g, '$1'));
+  }
+  return values;
+}
+
+const KINDS: Readonly<Record<string, string>> = {
+  filesystem: 'file system',
+  raid: 'RAID or LVM member',
+  crypto: 'encrypted volume',
+};
+
+function describe(values: ReadonlyMap<string, string>): string {
+  const type = values.get('TYPE');
+  const label = values.get('LABEL');
+  if (type === undefined) {
+    const table = values.get('PTTYPE');
+    return table === undefined ? 'a signature' : `a partition table (${table})`;
+  }
+  if (type === 'swap') return 'swap space';
+  const kind = KINDS[values.get('USAGE') ?? ''] ?? 'signature';
+  const article = /^[aeiou]/i.test(type) ? 'an' : 'a';
+  const named = label === undefined ? '' : ` labelled ${JSON.stringify(label)}`;
+  return `${article} ${type} ${kind}${named}`;
+}
