@@ -75,6 +75,11 @@ void Engine::close(Completion& completion) { parts_->shutdown.start(completion);
 
 bool Engine::closed() const { return parts_->shutdown.done(); }
 
+const meta::Superblock& Engine::superblock() const {
+  BM_ASSERT(parts_->super != nullptr);
+  return parts_->superblock();
+}
+
 void Engine::set_wake_hook(void (*hook)(void* owner), void* owner) {
   wake_hook_ = hook;
   wake_owner_ = owner;

@@ -58,6 +58,8 @@ class Engine final : public io::BatchHandler {
   // flag (when attached and the disk has not failed); closes the disks.
   void close(Completion& completion);
   bool closed() const;
+  // From attach() on: what the copy knows of itself, in memory.
+  const meta::Superblock& superblock() const;
 
   // Runs on wake(): the owner's mailbox.
   void set_wake_hook(void (*hook)(void* owner), void* owner);

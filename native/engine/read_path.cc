@@ -33,6 +33,7 @@ void ReadPath::submit(nbd::Piece& piece) {
 
 bool ReadPath::out_of_sync(const nbd::Piece& piece) const {
   if ((parts_.superblock().flags & meta::kConsistent) != 0) return false;
+  if (!parts_.target.union_known()) return true;
   for (uint32_t rest = parts_.peers.configured(); rest != 0; rest &= rest - 1) {
     const uint32_t slot = static_cast<uint32_t>(std::countr_zero(rest));
     if (parts_.bitmap->any(slot, piece.offset, piece.length)) return true;

@@ -1,7 +1,7 @@
 // See resync_target.h.
 #include "engine/resync_target.h"
 
-#include <algorithm>
+#include <bit>
 #include <cerrno>
 
 #include "base/assert.h"
@@ -46,13 +46,14 @@ void ResyncTarget::begin(Peer& peer) {
   copy.incarnation = peer.link->incarnation();
   copy.cursor = copy.since_checkpoint = 0;
   active_count_ += 1;
+  union_known_ = true;
   parts_.stats.peers[peer.slot].resync_total_bytes.store(
       parts_.bitmap->out_of_sync_bytes(peer.slot), std::memory_order_relaxed);
 }
 
 void ResyncTarget::pause(uint32_t slot, bool paused) {
   BM_ASSERT(slot < limits::kSlots);
-  if (copies_[slot] != nullptr) copies_[slot]->paused = paused;
+  paused_ = paused ? paused_ | (1u << slot) : paused_ & ~(1u << slot);
 }
 
 void ResyncTarget::peer_lost(uint32_t slot) {
@@ -67,8 +68,9 @@ void ResyncTarget::peer_lost(uint32_t slot) {
 }
 
 Peer* ResyncTarget::source() {
-  for (const std::unique_ptr<Copy>& copy : copies_) {
-    if (copy != nullptr && copy->active && copy->peer->receiving) return copy->peer;
+  for (uint32_t rest = parts_.peers.receiving(); rest != 0; rest &= rest - 1) {
+    Peer& peer = parts_.peers.at(std::countr_zero(rest));
+    if (peer.resync == ResyncRole::kTarget) return &peer;
   }
   return nullptr;
 }
@@ -88,7 +90,7 @@ void ResyncTarget::batch_end() {
 }
 
 void ResyncTarget::ask(Copy& copy) {
-  if (copy.paused || parts_.failed) return;
+  if ((paused_ & copy.peer->bit()) != 0 || parts_.failed) return;
   while (copy.in_flight < limits::kResyncWindow && ask_next(copy)) {
   }
   if (copy.in_flight > 0) return;
@@ -305,6 +307,7 @@ void ResyncTarget::superblock_saved(meta::Waiter& waiter, int error) {
   peer.link->push(header);
   copy.active = false;
   copy.target->active_count_ -= 1;
+  copy.target->union_known_ = false;
   peer.resync = ResyncRole::kNone;
   parts.stats.peers[peer.slot].resync_total_bytes.store(0, std::memory_order_relaxed);
   parts.events.resync_finished(peer.slot, copy.incarnation);

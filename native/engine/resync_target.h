@@ -33,6 +33,8 @@ class ResyncTarget {
   void peer_lost(uint32_t slot);
   // The peer whose data a read that is out of sync here must come from, or null.
   Peer* source();
+  // Whether the bitmap holds all that the source knows: before, every block counts as out of sync.
+  bool union_known() const { return union_known_; }
 
   // Each returns null, or what is wrong with the frame. on_data takes over the buffer's
   // reference when it returns null.
@@ -62,7 +64,6 @@ class ResyncTarget {
     ResyncTarget* target = nullptr;
     Peer* peer = nullptr;
     bool active = false;
-    bool paused = false;
     bool ending = false;
     bool end_pending = false;  // a step of the end is in flight
     uint32_t incarnation = 0;
@@ -94,6 +95,8 @@ class ResyncTarget {
 
   Parts& parts_;
   uint32_t active_count_ = 0;
+  uint32_t paused_ = 0;  // slots
+  bool union_known_ = false;
   std::array<std::unique_ptr<Copy>, limits::kSlots> copies_;
 };
 
