@@ -1,0 +1,105 @@
+/**
+ * The C++ addon as TypeScript sees it (native/bind). Only nativePlane.ts loads it; its arguments
+ * are validated before they get here.
+ *
+ * Methods that can fail throw or reject with an Error whose `code` is an errno's name. Commands
+ * take a ticket above 0 and answer whether they were accepted; `completed` follows, unless
+ * `ended` comes first.
+ */
+import type {
+  AttachSpec,
+  CreateMetadataSpec,
+  DeviceEvent,
+  DeviceStatistics,
+  DialSpec,
+  DiskInfo,
+  EstablishPlan,
+  Metadata,
+  MetadataPatch,
+} from './plane';
+
+export type RawDeviceEvent =
+  | DeviceEvent
+  | { readonly type: 'attached' }
+  /** `code`: an errno's name, empty when it went well; `detail`: which step failed. */
+  | {
+      readonly type: 'completed';
+      readonly ticket: number;
+      readonly code: string;
+      readonly detail: string;
+    }
+  /** The last event: the disks are closed. `code`, `message`: why, unless it was asked for. */
+  | {
+      readonly type: 'ended';
+      readonly wasAttached: boolean;
+      readonly code: string;
+      readonly message: string;
+    };
+
+export interface RawDevice {
+  connectLink(ticket: number, slot: number, fd: number, incarnation: number): boolean;
+  closeLink(slot: number, incarnation: number): void;
+  sendControl(slot: number, incarnation: number, text: string): boolean;
+  establish(ticket: number, slot: number, incarnation: number, plan: EstablishPlan): boolean;
+  pauseResync(slot: number, paused: boolean): void;
+  /** Creates the socket, or throws. */
+  serve(ticket: number, socketPath: string, exportName: string): boolean;
+  withdraw(ticket: number, force: boolean): boolean;
+  updateMetadata(ticket: number, patch: MetadataPatch): boolean;
+  supplyUuids(uuids: readonly bigint[]): void;
+  setOptions(alExtents: number, timeoutMs: number): void;
+  /** Ends the attempt to attach, or closes; `ended` follows. */
+  stop(): void;
+  /** Whether the process may not end by itself meanwhile. */
+  keepAlive(keep: boolean): void;
+  /** From `attached` on. */
+  metadata(): Metadata;
+  statistics(): DeviceStatistics;
+  /** What the system did not permit, from `attached` on. */
+  warnings(): string[];
+}
+
+export type RawLobbyEvent =
+  | {
+      readonly type: 'accepted';
+      readonly listener: number;
+      readonly socket: number;
+      readonly remoteAddress: string;
+      readonly hello: string;
+    }
+  /** `code` is empty when it is connected and the hello is sent. */
+  | {
+      readonly type: 'dialled';
+      readonly socket: number;
+      readonly remoteAddress: string;
+      readonly code: string;
+      readonly message: string;
+    };
+
+export interface RawLobby {
+  listen(host: string, port: number): { readonly id: number; readonly address: string };
+  closeListener(listener: number): void;
+  /** `dialled` follows. */
+  dial(spec: DialSpec): number;
+  /** The descriptor, now the caller's; -1 when the socket is gone. */
+  take(socket: number): number;
+  closeSocket(socket: number): void;
+  setBuffers(socket: number, sndbufBytes: number, rcvbufBytes: number): void;
+  refuse(socket: number, text: string): void;
+  keepAlive(keep: boolean): void;
+  close(): void;
+}
+
+export interface Addon {
+  readonly Device: new (spec: AttachSpec, onEvent: (event: RawDeviceEvent) => void) => RawDevice;
+  readonly Lobby: new (onEvent: (event: RawLobbyEvent) => void) => RawLobby;
+  inspectDisk(path: string): Promise<DiskInfo>;
+  createMetadata(spec: CreateMetadataSpec): Promise<Metadata>;
+  /** `metaDisk`: empty when internal. */
+  readMetadata(disk: string, metaDisk: string): Promise<Metadata>;
+}
+
+/** What require() answered, which knows no types. */
+export function asAddon(loaded: unknown): Addon {
+  return loaded as Addon;
+}

@@ -1,0 +1,147 @@
+/**
+ * The data plane over the C++ addon. This file alone loads the addon; native/bind is the other
+ * side of it.
+ */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { MirrorError } from '../model/errors';
+import { asAddon } from './addon';
+import type { Addon } from './addon';
+import { checkCreate, checkPath } from './checks';
+import { NativeDevice } from './nativeDevice';
+import { DISK_CODES, INSPECT_CODES, toPlaneError } from './nativeErrors';
+import { NativeLobby } from './nativeLobby';
+import type {
+  AttachSpec,
+  CreateMetadataSpec,
+  DeviceEvent,
+  DevicePlane,
+  DialSpec,
+  DiskInfo,
+  IncomingConnection,
+  Listener,
+  Metadata,
+  Plane,
+  SocketOptions,
+  WireSocket,
+} from './plane';
+
+export interface NativePlaneOptions {
+  /**
+   * Told once for each thing that the system does not permit (locked memory, I/O flusher).
+   * Default: a warning of the process.
+   */
+  readonly onWarning?: (text: string) => void;
+}
+
+/** Beside a bundle; or where the build puts it, seen from src/plane and from dist/plane. */
+const ADDON_PATHS = [
+  join(__dirname, 'blkmirror.node'),
+  join(__dirname, '..', '..', 'native', 'build', 'Release', 'blkmirror.node'),
+];
+
+/** @throws MirrorError (Failed) when the addon is not built */
+export function openNativePlane(options: NativePlaneOptions = {}): Plane {
+  return new NativePlane(loadAddon(), options.onWarning ?? warnProcess);
+}
+
+function loadAddon(): Addon {
+  const path = ADDON_PATHS.find((candidate) => existsSync(candidate));
+  if (path === undefined) {
+    const message = 'the data plane is not built: run `npm run setup` in the source tree';
+    throw new MirrorError('Failed', message);
+  }
+  try {
+    // eslint-disable-next-line @typescript-eslint/no-require-imports
+    return asAddon(require(path));
+  } catch (error) {
+    const message = `the data plane cannot be loaded from ${path}: run \`npm run setup\``;
+    throw new MirrorError('Failed', message, { cause: error });
+  }
+}
+
+function warnProcess(text: string): void {
+  process.emitWarning(text, 'BlkmirrorWarning');
+}
+
+class NativePlane implements Plane {
+  private readonly lobby: NativeLobby;
+  private readonly warned = new Set<string>();
+
+  constructor(
+    private readonly addon: Addon,
+    private readonly onWarning: (text: string) => void,
+  ) {
+    this.lobby = new NativeLobby(addon);
+  }
+
+  async inspectDisk(path: string): Promise<DiskInfo> {
+    checkPath('disk', path);
+    try {
+      return await this.addon.inspectDisk(path);
+    } catch (error) {
+      throw toPlaneError(error, INSPECT_CODES);
+    }
+  }
+
+  async createMetadata(spec: CreateMetadataSpec): Promise<Metadata> {
+    checkCreate(spec);
+    try {
+      return await this.addon.createMetadata(spec);
+    } catch (error) {
+      throw toPlaneError(error, DISK_CODES);
+    }
+  }
+
+  async readMetadata(disk: string, metaDisk: string): Promise<Metadata> {
+    checkPath('disk', disk);
+    checkPath('meta-disk', metaDisk);
+    try {
+      return await this.addon.readMetadata(disk, metaDisk === 'internal' ? '' : metaDisk);
+    } catch (error) {
+      throw toPlaneError(error, DISK_CODES);
+    }
+  }
+
+  attach(spec: AttachSpec, onEvent: (event: DeviceEvent) => void): Promise<DevicePlane> {
+    const host = {
+      addon: this.addon,
+      take: (socket: WireSocket) => this.lobby.take(socket),
+      onWarnings: (warnings: readonly string[]) => this.warn(warnings),
+    };
+    return NativeDevice.attach(host, spec, onEvent);
+  }
+
+  // eslint-disable-next-line @typescript-eslint/require-await -- a refusal is a rejection
+  async listen(
+    host: string,
+    port: number,
+    onConnection: (connection: IncomingConnection) => void,
+  ): Promise<Listener> {
+    return this.lobby.listen(host, port, onConnection);
+  }
+
+  dial(spec: DialSpec): Promise<WireSocket> {
+    return this.lobby.dial(spec);
+  }
+
+  setSocketOptions(socket: WireSocket, options: SocketOptions): void {
+    this.lobby.setSocketOptions(socket, options);
+  }
+
+  refuse(socket: WireSocket, text: string): void {
+    this.lobby.refuse(socket, text);
+  }
+
+  close(): void {
+    this.lobby.close();
+  }
+
+  private warn(warnings: readonly string[]): void {
+    for (const text of warnings) {
+      if (this.warned.has(text)) continue;
+      this.warned.add(text);
+      this.onWarning(text);
+    }
+  }
+}
