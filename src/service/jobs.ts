@@ -127,13 +127,10 @@ export class JobRegistry {
     this.ticker.unref();
   }
 
-  /** Tells of progress, of the job and of the device whose numbers move with it. */
+  /** Tells of progress. */
   private tick(): void {
     const running = [...this.jobs.values()].filter((job) => job.state === 'running');
-    for (const job of running) {
-      this.changes.jobChanged(job.id);
-      this.changes.resourceChanged(job.resource);
-    }
+    for (const job of running) this.changes.jobChanged(job.id);
     if (running.length > 0) return;
     clearInterval(this.ticker);
     this.ticker = undefined;

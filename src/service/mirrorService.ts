@@ -13,6 +13,7 @@ import { MirrorError, toMirrorError } from '../model/errors';
 import type { ResourceName } from '../model/states';
 import type { IncomingConnection } from '../plane/plane';
 import type { DeviceChange, MirrorDevice, ResyncRequest } from '../resource/device';
+import type { Hello } from '../resource/hello';
 import { ChangeHub } from './changeHub';
 import { JobRegistry } from './jobs';
 import { KeyedQueue } from './keyedQueue';
@@ -23,7 +24,7 @@ import type { UpList } from './upList';
 /** What the service needs of a resource beyond what its users see. */
 export interface RunningDevice extends MirrorDevice {
   /** Takes over a connection whose first frame names this resource. */
-  accept(connection: IncomingConnection): void;
+  accept(connection: IncomingConnection, hello: Hello): void;
 }
 
 export type OpenDevice = (
@@ -82,20 +83,7 @@ export class MirrorService {
 
   /** Succeeds when it is up already. @throws NotFound, InvalidArgs, NotAttached, DeviceInUse, … */
   async up(name: string): Promise<ResourceName> {
-    return this.queue.run(name, async () => {
-      this.refuseWhileClosing();
-      const running = this.resources.get(name as ResourceName);
-      if (running !== undefined) return running.config.name;
-      const resource = await this.open(this.load(name));
-      try {
-        this.options.upList.add(resource);
-      } catch (error) {
-        await this.resources.get(resource)?.device.close();
-        this.forget(resource);
-        throw error;
-      }
-      return resource;
-    });
+    return this.queue.run(name, () => this.bringUp(name));
   }
 
   /** Succeeds when it is not up. @throws DeviceInUse, NotFound (no such resource at all) */
@@ -167,6 +155,21 @@ export class MirrorService {
     }
   }
 
+  private async bringUp(name: string): Promise<ResourceName> {
+    this.refuseWhileClosing();
+    const running = this.resources.get(name as ResourceName);
+    if (running !== undefined) return running.config.name;
+    const resource = await this.open(this.load(name));
+    try {
+      this.options.upList.add(resource);
+    } catch (error) {
+      await this.resources.get(resource)?.device.close();
+      this.forget(resource);
+      throw error;
+    }
+    return resource;
+  }
+
   private load(name: string): ResourceConfig {
     const config = this.options.loadConfig(name);
     getNode(config, this.options.nodeName);
@@ -200,9 +203,9 @@ export class MirrorService {
 
   private listen(config: ResourceConfig): Promise<() => void> {
     const { host, port } = getNode(config, this.options.nodeName);
-    const tryAccept = (connection: IncomingConnection): boolean => {
+    const tryAccept = (connection: IncomingConnection, hello: Hello): boolean => {
       const running = this.resources.get(config.name);
-      running?.device.accept(connection);
+      running?.device.accept(connection, hello);
       return running !== undefined;
     };
     return this.options.ports.open(host, port, { resource: config.name, tryAccept });
@@ -239,7 +242,10 @@ export class MirrorService {
 
   private async restoreOne(name: ResourceName): Promise<void> {
     try {
-      await this.up(name);
+      await this.queue.run(name, async () => {
+        // A `down` may have come before its turn.
+        if (this.options.upList.has(name)) await this.bringUp(name);
+      });
     } catch (error) {
       const known = toMirrorError(error);
       this.options.log.error({ resource: name, code: known.code }, known.message);

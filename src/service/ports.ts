@@ -11,12 +11,13 @@ import { MirrorError, toMirrorError } from '../model/errors';
 import type { ResourceName } from '../model/states';
 import type { IncomingConnection, Listener, Plane } from '../plane/plane';
 import { formatRefusal, parseHello } from '../resource/hello';
+import type { Hello } from '../resource/hello';
 import { MAX_SHOWN_CHARACTERS, RESOLVE_DEADLINE_MS } from './limits';
 
 export interface Route {
   readonly resource: ResourceName;
-  /** undefined while the resource is not there yet. */
-  readonly tryAccept: (connection: IncomingConnection) => boolean;
+  /** Takes the connection over; false while the resource is not there yet. */
+  readonly tryAccept: (connection: IncomingConnection, hello: Hello) => boolean;
 }
 
 export interface PortsOptions {
@@ -89,7 +90,7 @@ export class Ports {
       return;
     }
     const { resource } = parsed.hello;
-    if (routes.get(resource)?.tryAccept(connection) === true) return;
+    if (routes.get(resource)?.tryAccept(connection, parsed.hello) === true) return;
     const words = `resource ${quoted(resource)} is not up here`;
     this.refuse(connection, formatRefusal('NotFound', words), words);
   }

@@ -1,0 +1,197 @@
+/**
+ * Entry of `blkmirrord`: one foreground process, started by systemd or by hand.
+ *
+ * Order of the start: run-dir claimed, on the bus, what was up is up again, ready. An error of
+ * one resource never ends it; a second service with the same run-dir or bus name does not begin.
+ * Nothing is buffered here that a sudden end of this process could lose.
+ */
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import pino from 'pino';
+import type { Logger } from 'pino';
+import { getResource } from './config/load';
+import { resolveBusAddress } from './dbus/busAddress';
+import { MirrorBus } from './dbus/mirrorBus';
+import { toMirrorError } from './model/errors';
+import { openNativePlane } from './plane/nativePlane';
+import type { Plane } from './plane/plane';
+import type { Environment } from './resource/core';
+import { Resource } from './resource/resource';
+import { processName, resolveHost, systemClock, systemRandom } from './resource/system';
+import { HELP, readArguments } from './service/arguments';
+import type { Settings } from './service/arguments';
+import { MirrorService } from './service/mirrorService';
+import type { OpenDevice } from './service/mirrorService';
+import { Ports } from './service/ports';
+import { claimRunDir, makeFolder } from './service/runDir';
+import type { RunDir } from './service/runDir';
+import { UpList } from './service/upList';
+import { openNotifier, Watchdog, watchdogIntervalMs } from './systemd/notifier';
+import type { Notifier } from './systemd/notifier';
+
+const EXIT_FAILED = 1;
+const EXIT_USAGE = 2;
+const STANDARD_OUTPUT = 1;
+
+/** What a running service is made of. */
+interface Daemon {
+  readonly log: Logger;
+  readonly runDir: RunDir;
+  readonly plane: Plane;
+  readonly service: MirrorService;
+  readonly bus: MirrorBus;
+  readonly notifier: Notifier;
+  readonly watchdog: Watchdog;
+}
+
+function main(): void {
+  const parsed = readArguments(process.argv.slice(2), hostname());
+  switch (parsed.kind) {
+    case 'help':
+      process.stdout.write(HELP);
+      return;
+    case 'version':
+      process.stdout.write(`blkmirrord ${programVersion()}\n`);
+      return;
+    case 'wrong':
+      refuseUsage(parsed.problem);
+      return;
+    case 'run':
+      runService(parsed.settings);
+  }
+}
+
+function runService(settings: Settings): void {
+  const resolved = resolveBusAddress(settings.bus, process.env);
+  if (!resolved.ok) {
+    refuseUsage(resolved.problem);
+    return;
+  }
+  const log = openLog();
+  process.on('uncaughtException', (error) => die(log, error));
+  process.on('unhandledRejection', (reason) => die(log, reason));
+  start(settings, resolved.addresses, log).catch((error: unknown) => {
+    const { code, message } = toMirrorError(error);
+    log.fatal({ code }, message);
+    process.stderr.write(`blkmirrord: ${message}\n`);
+    process.exit(EXIT_FAILED);
+  });
+}
+
+async function start(settings: Settings, addresses: readonly string[], log: Logger): Promise<void> {
+  const daemon = assemble(settings, addresses, log);
+  const { service, notifier } = daemon;
+  handleSignals(daemon);
+  log.info({ ...settings, version: service.version, pid: process.pid }, 'starting');
+  await daemon.bus.open();
+  await service.restore();
+  daemon.watchdog.start(watchdogIntervalMs(process.env, process.pid));
+  notifier.ready(statusText(service));
+  service.changes.subscribe(() => notifier.status(statusText(service)));
+  log.info({ resources: service.devices().length }, 'ready');
+}
+
+function assemble(settings: Settings, addresses: readonly string[], log: Logger): Daemon {
+  const runDir = claimRunDir(settings.runDir);
+  makeFolder(settings.stateDir);
+  const plane = openNativePlane({ onWarning: (warning) => log.warn(warning) });
+  const notifier = openNotifier(process.env, log);
+  const service = new MirrorService({
+    version: programVersion(),
+    nodeName: settings.nodeName,
+    loadConfig: (name) => getResource(settings.configDir, name),
+    openDevice: deviceOpener(plane, settings.runDir),
+    ports: new Ports({ plane, log }),
+    upList: new UpList(settings.runDir, log),
+    log,
+  });
+  const bus = new MirrorBus({ service, addresses, ownUid: process.getuid?.() ?? 0, log });
+  const watchdog = new Watchdog(notifier, () => service.devices(), log);
+  return { log, runDir, plane, service, bus, notifier, watchdog };
+}
+
+function deviceOpener(plane: Plane, runDir: string): OpenDevice {
+  const environment: Environment = {
+    plane,
+    clock: systemClock,
+    random: systemRandom,
+    bootNonce: randomBytes(8).toString('hex'),
+    runDir,
+    resolveHost,
+    processName,
+  };
+  return (config, node, onChange) =>
+    Resource.open({ environment, config, node: node.name, onChange });
+}
+
+function handleSignals(daemon: Daemon): void {
+  let ending = false;
+  const onEnd = (signal: NodeJS.Signals): void => {
+    daemon.log.info({ signal }, ending ? 'ending at once' : 'ending');
+    if (ending) process.exit(EXIT_FAILED);
+    ending = true;
+    void stop(daemon);
+  };
+  process.on('SIGTERM', onEnd);
+  process.on('SIGINT', onEnd);
+  process.on('SIGHUP', () => void reload(daemon));
+}
+
+/** Closes every device cleanly; what was up comes up again at the next start. */
+async function stop(daemon: Daemon): Promise<void> {
+  const { log, service, bus, plane, notifier, runDir } = daemon;
+  notifier.stopping();
+  daemon.watchdog.stop();
+  try {
+    await service.close();
+    await bus.close();
+    plane.close();
+    runDir.release();
+  } catch (error) {
+    log.error({ err: error }, 'not ended cleanly');
+    process.exit(EXIT_FAILED);
+  }
+  log.info('ended');
+  process.exit(0);
+}
+
+/** What is wrong has been logged by the service, resource by resource. */
+async function reload(daemon: Daemon): Promise<void> {
+  daemon.notifier.reloading();
+  await daemon.service.reload().catch(() => undefined);
+  daemon.notifier.ready(statusText(daemon.service));
+  daemon.log.info('reloaded');
+}
+
+function statusText(service: MirrorService): string {
+  const devices = service.devices().map((device) => device.status());
+  const primaries = devices.filter((device) => device.role === 'Primary').length;
+  return `${devices.length} resources up, ${primaries} Primary`;
+}
+
+/** JSON lines on standard output, written at once; whoever read them may go away. */
+function openLog(): Logger {
+  const destination = pino.destination({ fd: STANDARD_OUTPUT, sync: true });
+  destination.on('error', () => undefined);
+  return pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination);
+}
+
+/** A mistake in this program: the metadata on disk says what the next start needs to know. */
+function die(log: Logger, reason: unknown): never {
+  log.fatal({ err: reason }, 'unexpected error, ending');
+  process.exit(EXIT_FAILED);
+}
+
+function refuseUsage(problem: string): void {
+  process.stderr.write(`blkmirrord: ${problem} (--help shows the usage)\n`);
+  process.exitCode = EXIT_USAGE;
+}
+
+function programVersion(): string {
+  const text = readFileSync(join(__dirname, '../package.json'), 'utf8');
+  return (JSON.parse(text) as { readonly version: string }).version;
+}
+
+main();
