@@ -36,3 +36,7 @@ export const RESOLVE_TIMEOUT_MS = 5000;
 /** Progress of a resync: how often it is looked at, and over how many looks it is averaged. */
 export const PROGRESS_INTERVAL_MS = 500;
 export const PROGRESS_SAMPLES = 10;
+/** How long the data plane may take for a metadata update, or to begin or end serving. */
+export const DEVICE_TIMEOUT_MS = 30_000;
+/** Control frames and events of one link that wait until it is connected. */
+export const MAX_WAITING_FRAMES = 64;

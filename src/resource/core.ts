@@ -1,0 +1,166 @@
+/**
+ * What the parts of one resource share: its configuration, its data plane, its state gate and
+ * the world. Composes what this node tells a peer about its copy.
+ */
+import type { Clock, Random } from '../model/clock';
+import { present } from '../model/assert';
+import { DEVICE_TIMEOUT_MS } from '../model/limits';
+import type { NodeName, ResourceName } from '../model/states';
+import type { DeviceChange } from './device';
+import type { NodeConfig, ResourceConfig } from '../config/types';
+import type {
+  DevicePlane,
+  Metadata,
+  MetadataPatch,
+  PeerMetadata,
+  PeerStatistics,
+  Plane,
+  Slot,
+} from '../plane/plane';
+import type { Identity } from '../rules/identity';
+import { isTarget } from '../rules/transitions';
+import { withDeadline } from './deadline';
+import type { StateFacts } from './frames';
+import { FEATURES, WIRE_VERSION } from './hello';
+import type { Hello } from './hello';
+import type { StateGate } from './stateGate';
+
+/** The world outside of the resources; one for each daemon. */
+export interface Environment {
+  readonly plane: Plane;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** 16 hex digits, new for each start of the daemon. */
+  readonly bootNonce: string;
+  readonly runDir: string;
+  /** A numeric address. */
+  resolveHost(host: string): Promise<string>;
+  processName(pid: number): string | undefined;
+}
+
+/** What the administrator asked for, for one peer; kept until it has been done. */
+export interface Requests {
+  readonly discardMyData: boolean;
+  readonly takeMeBack: boolean;
+}
+
+export class Core {
+  /** A promotion is under way: no connection may become Connected. */
+  promoting = false;
+  closing = false;
+
+  constructor(
+    readonly environment: Environment,
+    readonly node: NodeName,
+    public config: ResourceConfig,
+    readonly device: DevicePlane,
+    readonly gate: StateGate,
+    readonly report: (change: DeviceChange) => void,
+  ) {}
+
+  get name(): ResourceName {
+    return this.config.name;
+  }
+
+  get timeoutMs(): number {
+    return this.config.timeoutMs;
+  }
+
+  peerConfig(peer: NodeName): NodeConfig {
+    const found = this.config.nodes.find((node) => node.name === peer);
+    return present(found, `${peer} is configured`);
+  }
+
+  peerMetadata(peer: NodeName): PeerMetadata {
+    const found = this.device.metadata().peers.find((record) => record.name === peer);
+    return present(found, `${peer} has a slot`);
+  }
+
+  slotOf(peer: NodeName): Slot {
+    return this.peerMetadata(peer).slot;
+  }
+
+  peerStatistics(peer: NodeName): PeerStatistics | undefined {
+    const slot = this.device.metadata().peers.find((record) => record.name === peer)?.slot;
+    return this.device.statistics().peers.find((statistics) => statistics.slot === slot);
+  }
+
+  updateMetadata(patch: MetadataPatch): Promise<Metadata> {
+    const { clock } = this.environment;
+    const update = this.device.updateMetadata(patch);
+    return withDeadline(clock, DEVICE_TIMEOUT_MS, 'the metadata update', update);
+  }
+
+  /** Another connected peer is Primary. */
+  knowsPrimary(except: NodeName): boolean {
+    return [...this.gate.snapshot().peers].some(
+      ([name, peer]) =>
+        name !== except && peer.connectionState === 'Connected' && peer.role === 'Primary',
+    );
+  }
+
+  resyncsFromOther(peer: NodeName): boolean {
+    return [...this.gate.snapshot().peers].some(
+      ([name, state]) => name !== peer && isTarget(state.replicationState),
+    );
+  }
+
+  facts(peer: NodeName): StateFacts {
+    const { role, diskState } = this.gate.snapshot();
+    return {
+      role,
+      diskState,
+      currentUuid: this.device.metadata().currentUuid,
+      knowsPrimary: this.knowsPrimary(peer),
+      resyncsFromOther: this.resyncsFromOther(peer),
+    };
+  }
+
+  identity(peer: NodeName, requests: Requests): Identity {
+    const metadata = this.device.metadata();
+    const record = this.peerMetadata(peer);
+    const others = metadata.peers.filter((other) => other.name !== peer);
+    return {
+      ...this.facts(peer),
+      bitmapUuid: record.bitmapUuid,
+      otherBitmapUuids: others.map((other) => other.bitmapUuid).filter((uuid) => uuid !== 0n),
+      historyUuids: metadata.historyUuids,
+      consistent: metadata.consistent,
+      wasUpToDate: metadata.wasUpToDate,
+      outdated: metadata.outdated,
+      crashed: metadata.crashed,
+      crashedPrimary: metadata.crashedPrimary,
+      generation: metadata.generation,
+      rememberedGeneration: record.generation,
+      writeSequence: metadata.writeSequence,
+      sizeBytes: metadata.sizeBytes,
+      blockBytes: metadata.blockBytes,
+      outOfSyncBytes: this.peerStatistics(peer)?.outOfSyncBytes ?? 0n,
+      fullSync: record.fullSync,
+      rank: this.outranks(peer) ? 0 : 1,
+      discardMyData: requests.discardMyData,
+      takeMeBack: requests.takeMeBack || (!metadata.consistent && record.fullSync),
+    };
+  }
+
+  hello(peer: NodeName, requests: Requests, attempt: number): Hello {
+    return {
+      versionMin: WIRE_VERSION.min,
+      versionMax: WIRE_VERSION.max,
+      features: FEATURES,
+      resource: this.name,
+      node: this.node,
+      peer,
+      bootNonce: this.environment.bootNonce,
+      attempt,
+      protocol: this.config.protocol,
+      nodes: this.config.nodes.length,
+      identity: this.identity(peer, requests),
+    };
+  }
+
+  /** Of two nodes the one whose name sorts first has the lower rank, and decides. */
+  outranks(peer: NodeName): boolean {
+    return this.node < peer;
+  }
+}

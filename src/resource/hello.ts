@@ -1,0 +1,116 @@
+/**
+ * The first control frame of a connection, in both directions: who speaks to whom about which
+ * resource, and everything the handshake rules need to know of the sender's copy.
+ *
+ * The service reads the hello of an accepted connection with parseHello() to find the resource.
+ */
+import { MAX_FEATURES, MAX_HISTORY_UUIDS, MAX_PEERS } from '../model/limits';
+import type { ErrorCode } from '../model/errors';
+import { DISK_STATES, formatUuid, ROLES } from '../model/states';
+import type { Identity } from '../rules/identity';
+import { FieldError, Fields } from './validator';
+
+export const WIRE_VERSION = { min: 1, max: 1 } as const;
+/** Names of what this program can do beyond version 1; what only one end names is not used. */
+export const FEATURES: readonly string[] = [];
+
+export interface Hello {
+  readonly versionMin: number;
+  readonly versionMax: number;
+  readonly features: readonly string[];
+  readonly resource: string;
+  readonly node: string;
+  /** Whom the sender believes to speak to. */
+  readonly peer: string;
+  /** 16 hex digits, new for each start of the sender's daemon. */
+  readonly bootNonce: string;
+  /** How many connections the sender has opened to this peer since then, this one included. */
+  readonly attempt: number;
+  readonly protocol: string;
+  /** Nodes in the sender's configuration. */
+  readonly nodes: number;
+  readonly identity: Identity;
+}
+
+export type ParsedHello =
+  | { readonly kind: 'hello'; readonly hello: Hello }
+  /** `text`: the frame to refuse the connection with. */
+  | { readonly kind: 'refused'; readonly text: string; readonly message: string };
+
+export function parseHello(text: string): ParsedHello {
+  try {
+    return { kind: 'hello', hello: readHello(Fields.parse(text)) };
+  } catch (error) {
+    if (!(error instanceof FieldError)) throw error;
+    const message = `this is no hello of a blkmirror node: ${error.message}`;
+    return { kind: 'refused', text: formatRefusal('InvalidArgs', message), message };
+  }
+}
+
+/** The frame that tells the other end why its connection is not wanted. */
+export function formatRefusal(code: ErrorCode, message: string): string {
+  return JSON.stringify({ type: 'refused', code, message });
+}
+
+export function formatHello(hello: Hello): string {
+  return JSON.stringify({
+    type: 'hello',
+    ...hello,
+    identity: formatIdentity(hello.identity),
+  });
+}
+
+export function readHello(fields: Fields): Hello {
+  fields.oneOf('type', ['hello']);
+  return {
+    versionMin: fields.count('versionMin'),
+    versionMax: fields.count('versionMax'),
+    features: fields.texts('features', MAX_FEATURES),
+    resource: fields.text('resource'),
+    node: fields.text('node'),
+    peer: fields.text('peer'),
+    bootNonce: formatUuid(fields.hex('bootNonce')),
+    attempt: fields.count('attempt'),
+    protocol: fields.text('protocol'),
+    nodes: fields.count('nodes', MAX_PEERS + 1),
+    identity: readIdentity(fields.fields('identity')),
+  };
+}
+
+/** 64-bit values travel as 16 hex digits. */
+function formatIdentity(identity: Identity): Record<string, unknown> {
+  const entries = Object.entries(identity).map(([name, value]): [string, unknown] => {
+    if (typeof value === 'bigint') return [name, formatUuid(value)];
+    if (Array.isArray(value)) return [name, (value as bigint[]).map(formatUuid)];
+    return [name, value];
+  });
+  return Object.fromEntries(entries);
+}
+
+function readIdentity(fields: Fields): Identity {
+  return {
+    currentUuid: fields.hex('currentUuid'),
+    bitmapUuid: fields.hex('bitmapUuid'),
+    otherBitmapUuids: fields.hexes('otherBitmapUuids', MAX_PEERS),
+    historyUuids: fields.hexes('historyUuids', MAX_HISTORY_UUIDS),
+    consistent: fields.flag('consistent'),
+    wasUpToDate: fields.flag('wasUpToDate'),
+    outdated: fields.flag('outdated'),
+    crashed: fields.flag('crashed'),
+    crashedPrimary: fields.flag('crashedPrimary'),
+    role: fields.oneOf('role', ROLES),
+    diskState: fields.oneOf('diskState', DISK_STATES),
+    generation: fields.hex('generation'),
+    rememberedGeneration: fields.hex('rememberedGeneration'),
+    writeSequence: fields.hex('writeSequence'),
+    sizeBytes: fields.hex('sizeBytes'),
+    blockBytes: fields.count('blockBytes'),
+    outOfSyncBytes: fields.hex('outOfSyncBytes'),
+    fullSync: fields.flag('fullSync'),
+    rank: fields.count('rank', 1),
+    discardMyData: fields.flag('discardMyData'),
+    takeMeBack: fields.flag('takeMeBack'),
+    knowsPrimary: fields.flag('knowsPrimary'),
+    resyncsFromOther: fields.flag('resyncsFromOther'),
+  };
+}

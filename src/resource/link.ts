@@ -1,0 +1,317 @@
+/**
+ * One connection to a peer from its hand-over to the data plane until its end.
+ *
+ * Handshake: hello in both directions (a dialled connection sent its own already) → both
+ * compute the verdict → each makes its side durable → `ready` in both directions → when both
+ * say the same, the data plane establishes it. Whatever changed meanwhile ends the connection,
+ * and it is made anew: there is one path for every change.
+ *
+ * Used by peerConnection.ts, which decides which connection is kept. `ended` comes once.
+ */
+import { present } from '../model/assert';
+import { toMirrorError } from '../model/errors';
+import type { NodeName } from '../model/states';
+import type { DeviceEvent, EstablishPlan, WireSocket } from '../plane/plane';
+import { decide, endsStandAlone, sameVerdict, swapVerdict } from '../rules/handshake';
+import type { Verdict } from '../rules/handshake';
+import type { Core, Requests } from './core';
+import { withDeadline } from './deadline';
+import { parseFrame, formatFrame } from './frames';
+import type { Frame, SentFrame } from './frames';
+import { judgeHello } from './greeting';
+import { formatHello } from './hello';
+import type { Hello } from './hello';
+import { Inbox } from './inbox';
+import { isLasting, LinkEnd } from './linkEnd';
+import { changedFact, preparation } from './preparation';
+import { FieldError } from './validator';
+import { refusalOf, waitingReason } from './words';
+
+export type LinkEvent = Extract<DeviceEvent, { readonly incarnation: number }>;
+
+export interface LinkOwner {
+  requests(): Requests;
+  /** A hello as of now. */
+  hello(): Hello;
+  /** The peer's hello is known and acceptable: this connection was chosen. */
+  answered(hello: Hello): void;
+  /** This copy becomes a target: it can feed nobody. */
+  becomesTarget(): void;
+  connected(link: Link, verdict: Verdict): void;
+  frame(frame: Frame): void;
+  /** Both copies are identical and durable. */
+  resynced(): void;
+  ended(link: Link, end: LinkEnd): void;
+}
+
+/** Where a connection came from, with the hello that is already known. */
+export type LinkOrigin =
+  | { readonly kind: 'dialled'; readonly told: Hello }
+  | { readonly kind: 'accepted'; readonly heard: Hello };
+
+export class Link {
+  private readonly inbox: Inbox;
+  private readonly early: LinkEvent[] = [];
+  private phase: 'handshake' | 'connected' | 'ended' = 'handshake';
+  private told: Hello | undefined;
+  private heard: Hello | undefined;
+
+  constructor(
+    private readonly core: Core,
+    private readonly owner: LinkOwner,
+    readonly peer: NodeName,
+    readonly incarnation: number,
+    origin: LinkOrigin,
+  ) {
+    this.inbox = new Inbox(core.environment.clock);
+    if (origin.kind === 'dialled') this.told = origin.told;
+    else this.heard = origin.heard;
+  }
+
+  /** undefined: a dialled connection that was not answered yet. */
+  get peerHello(): Hello | undefined {
+    return this.heard;
+  }
+
+  get isConnected(): boolean {
+    return this.phase === 'connected';
+  }
+
+  /** Runs the handshake; never rejects. */
+  async run(socket: WireSocket): Promise<void> {
+    try {
+      await this.handOver(socket);
+      await this.exchangeHellos();
+      const verdict = this.judge();
+      await this.prepare(verdict);
+      await this.agree(verdict);
+      await this.establish(verdict);
+    } catch (error) {
+      this.end(toLinkEnd(error));
+    }
+  }
+
+  send(frame: SentFrame): void {
+    this.sendText(formatFrame(frame));
+  }
+
+  onEvent(event: LinkEvent): void {
+    if (this.phase === 'ended') return;
+    try {
+      this.handle(event);
+    } catch (error) {
+      this.end(toLinkEnd(error));
+    }
+  }
+
+  /** Ends it from this side; the data plane closes the socket. */
+  close(reason: string): void {
+    this.end(new LinkEnd(reason));
+  }
+
+  private async handOver(socket: WireSocket): Promise<void> {
+    const { device, environment, timeoutMs } = this.core;
+    const handOver = device.connectLink(this.slot, socket, this.incarnation);
+    try {
+      await withDeadline(environment.clock, timeoutMs, 'the data plane', handOver);
+    } catch (error) {
+      socket.close();
+      throw error;
+    }
+    this.checkOpen();
+  }
+
+  private async exchangeHellos(): Promise<void> {
+    if (this.heard !== undefined) {
+      this.told = this.owner.hello();
+      this.sendText(formatHello(this.told));
+      return;
+    }
+    const frame = await this.next('hello', 'the hello');
+    const refusal = judgeHello(this.core, this.peer, frame.hello);
+    if (refusal !== undefined) throw new LinkEnd(refusal.message, refusal);
+    this.heard = frame.hello;
+    this.owner.answered(frame.hello);
+  }
+
+  private judge(): Verdict {
+    const told = present(this.told, 'the own hello is sent');
+    const heard = present(this.heard, 'the hello of the peer is there');
+    this.checkFresh(false);
+    const nodes = Math.max(told.nodes, heard.nodes);
+    const verdict = decide(told.identity, heard.identity, nodes);
+    const nothing = this.core.identity(this.peer, this.owner.requests()).outOfSyncBytes === 0n;
+    if (verdict.kind === 'inSync' && !nothing) throw new LinkEnd('the copy changed meanwhile');
+    return verdict;
+  }
+
+  private async prepare(verdict: Verdict): Promise<void> {
+    const heard = present(this.heard, 'the hello of the peer is there');
+    const { device, gate } = this.core;
+    const target = verdict.kind === 'resync' && verdict.direction === 'target';
+    if (target) this.owner.becomesTarget();
+    const patch = preparation(verdict, device.metadata(), this.slot, heard.identity);
+    if (patch !== undefined) await this.core.updateMetadata(patch);
+    if (target) gate.propose({ diskState: 'Inconsistent' });
+    this.checkFresh(true);
+  }
+
+  /** Returns when both sides are durable for the same verdict. */
+  private async agree(verdict: Verdict): Promise<void> {
+    const told = present(this.told, 'the own hello is sent');
+    const heard = present(this.heard, 'the hello of the peer is there');
+    this.send({ type: 'ready', verdict, currentUuid: told.identity.currentUuid });
+    const ready = await this.next('ready', 'the end of the handshake');
+    const same = sameVerdict(verdict, swapVerdict(ready.verdict));
+    if (!same || ready.currentUuid !== heard.identity.currentUuid) {
+      throw new LinkEnd('the states changed during the handshake');
+    }
+    const names = { resource: this.core.name, own: this.core.node, peer: this.peer };
+    const refusal = refusalOf(verdict, names);
+    if (refusal !== undefined) throw new LinkEnd(refusal.message, refusal);
+    this.checkFresh(true);
+  }
+
+  private async establish(verdict: Verdict): Promise<void> {
+    const heard = present(this.heard, 'the hello of the peer is there');
+    const { device, environment, timeoutMs } = this.core;
+    const plan = planOf(verdict, heard);
+    if (plan !== undefined) {
+      if (verdict.kind === 'resync') this.showConnected(verdict);
+      const established = device.establish(this.slot, this.incarnation, plan);
+      await withDeadline(environment.clock, timeoutMs, 'the data plane', established);
+      this.checkOpen();
+    }
+    this.showConnected(verdict);
+    this.phase = 'connected';
+    this.owner.connected(this, verdict);
+    this.drain();
+  }
+
+  private showConnected(verdict: Verdict): void {
+    const { role, diskState } = present(this.heard, 'the hello of the peer is there').identity;
+    const resync = verdict.kind === 'resync';
+    const shown = resync && verdict.direction === 'target' ? 'WFBitMapT' : 'WFBitMapS';
+    const idle = verdict.kind === 'inSync' ? 'Established' : 'Off';
+    const change = {
+      connectionState: 'Connected',
+      reason: waitingReason(verdict),
+      replicationState: resync ? shown : idle,
+      role,
+      diskState,
+    } as const;
+    this.core.gate.propose({ peer: { name: this.peer, change } });
+  }
+
+  private drain(): void {
+    for (let next = this.inbox.tryNext(); next !== undefined; next = this.inbox.tryNext()) {
+      if (this.isConnected) this.owner.frame(next);
+    }
+    for (const event of this.early.splice(0)) this.onEvent(event);
+  }
+
+  private handle(event: LinkEvent): void {
+    switch (event.type) {
+      case 'control':
+        this.onControl(event.text);
+        return;
+      case 'linkClosed':
+        this.end(new LinkEnd(describeLoss(event.loss, event.detail)));
+        return;
+      default:
+        if (this.phase === 'handshake') this.early.push(event);
+        else this.onResync(event);
+    }
+  }
+
+  private onControl(text: string): void {
+    const frame = parseFrame(text);
+    if (this.phase === 'connected') this.owner.frame(frame);
+    else this.inbox.push(frame);
+  }
+
+  private onResync(event: Exclude<LinkEvent, { readonly type: 'control' | 'linkClosed' }>): void {
+    const { gate } = this.core;
+    const target = ['WFBitMapT', 'SyncTarget'].includes(gate.peer(this.peer).replicationState);
+    const running = target ? 'SyncTarget' : 'SyncSource';
+    const finished = event.type === 'resyncFinished';
+    const change = finished
+      ? ({ replicationState: 'Established', diskState: 'UpToDate', reason: '' } as const)
+      : ({ replicationState: running } as const);
+    gate.propose({ peer: { name: this.peer, change } });
+    if (finished) this.owner.resynced();
+  }
+
+  private async next<T extends Frame['type']>(
+    type: T,
+    what: string,
+  ): Promise<Extract<Frame, { readonly type: T }>> {
+    const frame = await this.inbox.next(this.core.timeoutMs, what);
+    this.checkOpen();
+    if (frame.type === 'refused') throw refusedEnd(this.peer, frame);
+    if (!isOfType(frame, type)) {
+      throw new LinkEnd(`protocol error: ${frame.type} came instead of ${what}`);
+    }
+    return frame;
+  }
+
+  private checkFresh(prepared: boolean): void {
+    this.checkOpen();
+    const told = present(this.told, 'the own hello is sent').identity;
+    const now = this.core.identity(this.peer, this.owner.requests());
+    const fact = changedFact(told, now, prepared);
+    if (fact !== undefined) throw new LinkEnd(`${fact} changed during the handshake`);
+  }
+
+  private checkOpen(): void {
+    if (this.phase === 'ended') throw new LinkEnd('the connection has ended');
+  }
+
+  private sendText(text: string): void {
+    this.core.device.sendControl(this.slot, this.incarnation, text);
+  }
+
+  private get slot(): number {
+    return this.core.slotOf(this.peer);
+  }
+
+  private end(end: LinkEnd): void {
+    if (this.phase === 'ended') return;
+    this.phase = 'ended';
+    this.inbox.fail(end);
+    this.core.device.closeLink(this.slot, this.incarnation);
+    this.owner.ended(this, end);
+  }
+}
+
+function planOf(verdict: Verdict, heard: Hello): EstablishPlan | undefined {
+  if (endsStandAlone(verdict)) return undefined;
+  const peerCurrentUuid = heard.identity.currentUuid;
+  if (verdict.kind === 'inSync') return { resync: 'none', exchangeBitmaps: false, peerCurrentUuid };
+  if (verdict.kind !== 'resync') return undefined;
+  return { resync: verdict.direction, exchangeBitmaps: true, peerCurrentUuid };
+}
+
+function isOfType<T extends Frame['type']>(
+  frame: Frame,
+  type: T,
+): frame is Extract<Frame, { readonly type: T }> {
+  return frame.type === type;
+}
+
+function refusedEnd(peer: NodeName, frame: Extract<Frame, { readonly type: 'refused' }>): LinkEnd {
+  const { code, message } = frame;
+  const reason = `${peer} refused the connection: ${message}`;
+  return isLasting(code) ? new LinkEnd(message, { code, message }) : new LinkEnd(reason);
+}
+
+function toLinkEnd(error: unknown): LinkEnd {
+  if (error instanceof LinkEnd) return error;
+  if (error instanceof FieldError) return new LinkEnd(`protocol error: ${error.message}`);
+  return new LinkEnd(toMirrorError(error).message);
+}
+
+function describeLoss(loss: string, detail: string): string {
+  const words = loss.replace(/([a-z])([A-Z])/g, '$1 $2').toLowerCase();
+  return detail === '' ? words : `${words}: ${detail}`;
+}

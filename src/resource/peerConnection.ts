@@ -1,0 +1,329 @@
+/**
+ * The connection to one peer: dials with back-off, accepts, and keeps at most one link.
+ *
+ * Each hello carries the sender's boot nonce and how many connections it has opened since. An
+ * incoming connection replaces the link when its nonce differs from, or its count is above,
+ * what the peer said on that link; otherwise it is stale and refused. When it meets a
+ * connection that was dialled here and not answered yet (both dialled at once), the node whose
+ * name sorts first alone decides: it refuses the incoming one and keeps its own; the other
+ * parks the incoming one until its own is answered (parked: refused) or ends (parked: taken).
+ *
+ * Every change of what the copies have in common is negotiated by dropping the link and
+ * connecting anew. Owned by resource.ts.
+ */
+import type { Timer } from '../model/clock';
+import { toMirrorError } from '../model/errors';
+import type { ErrorCode } from '../model/errors';
+import { RECONNECT_FIRST_MS, RECONNECT_JITTER, RECONNECT_LAST_MS } from '../model/limits';
+import { RESOLVE_TIMEOUT_MS } from '../model/limits';
+import type { NodeName } from '../model/states';
+import type { IncomingConnection, WireSocket } from '../plane/plane';
+import { decide } from '../rules/handshake';
+import type { Verdict } from '../rules/handshake';
+import type { PeerState } from '../rules/transitions';
+import type { Core, Requests } from './core';
+import { withDeadline } from './deadline';
+import type { Frame, SentFrame } from './frames';
+import { isNewer, judgeHello } from './greeting';
+import { formatHello, formatRefusal } from './hello';
+import type { Hello } from './hello';
+import { Link } from './link';
+import type { LinkEvent, LinkOrigin } from './link';
+import type { LinkEnd } from './linkEnd';
+import { refusalOf } from './words';
+import type { Refusal } from './words';
+
+export interface PeerHooks {
+  connected(peer: NodeName, verdict: Verdict): void;
+  frame(peer: NodeName, frame: Frame): void;
+  resynced(peer: NodeName): void;
+  becomesTarget(peer: NodeName): void;
+  lost(peer: NodeName): void;
+  standsAlone(peer: NodeName, refusal: Refusal): void;
+}
+
+interface Parked {
+  readonly incoming: IncomingConnection;
+  readonly hello: Hello;
+}
+
+export class PeerConnection {
+  private wanted = false;
+  private standAlone: Refusal | undefined;
+  private requested: Requests = { discardMyData: false, takeMeBack: false };
+  private link: Link | undefined;
+  private parked: Parked | undefined;
+  private dialling: { cancelled: boolean } | undefined;
+  private timer: Timer | undefined;
+  private backoffMs = RECONNECT_FIRST_MS;
+  private attempts = 0;
+  private incarnation = 0;
+
+  constructor(
+    private readonly core: Core,
+    readonly peer: NodeName,
+    private readonly hooks: PeerHooks,
+  ) {}
+
+  get isConnected(): boolean {
+    return this.link?.isConnected === true;
+  }
+
+  /** A connection is being negotiated. */
+  get isSettling(): boolean {
+    return this.link !== undefined && !this.link.isConnected;
+  }
+
+  /** The code of the verdict it stands alone for. */
+  get standAloneCode(): ErrorCode | undefined {
+    return this.standAlone?.code;
+  }
+
+  /** Begins, or begins again after StandAlone. A connection that is there stays. */
+  connect(requests: Partial<Requests> = {}): void {
+    this.wanted = true;
+    this.standAlone = undefined;
+    this.requested = { ...this.requested, ...requests };
+    this.backoffMs = RECONNECT_FIRST_MS;
+    if (this.link === undefined && this.dialling === undefined) this.dialSoon(0);
+  }
+
+  /** Until connect(); what the administrator asked for is forgotten. */
+  disconnect(reason: string): void {
+    this.wanted = false;
+    this.standAlone = undefined;
+    this.requested = { discardMyData: false, takeMeBack: false };
+    this.stop(reason);
+    this.show({ connectionState: 'StandAlone', reason });
+  }
+
+  /** Drops the link and does not connect until connect() or resume(). */
+  hold(reason: string): void {
+    this.stop(reason);
+    this.show({ connectionState: 'Unconnected', reason });
+  }
+
+  /** Goes on after hold(); nothing happens when it is not wanted. */
+  resume(): void {
+    if (this.wanted && this.link === undefined) this.dialSoon(0);
+  }
+
+  /** Drops the link and connects anew; nothing happens while StandAlone. */
+  renegotiate(reason: string): void {
+    this.backoffMs = RECONNECT_FIRST_MS;
+    this.link?.close(reason);
+  }
+
+  send(frame: SentFrame): void {
+    if (this.link?.isConnected === true) this.link.send(frame);
+  }
+
+  onEvent(event: LinkEvent): void {
+    if (this.link?.incarnation === event.incarnation) this.link.onEvent(event);
+  }
+
+  accept(incoming: IncomingConnection, hello: Hello): void {
+    const refusal = this.judge(hello);
+    if (refusal !== undefined) {
+      this.refuse(incoming, refusal);
+      return;
+    }
+    const answered = this.link?.peerHello;
+    if (this.link === undefined) this.adopt(incoming, hello);
+    else if (answered === undefined) this.meet(incoming, hello);
+    else if (isNewer(hello, answered)) this.replace(incoming, hello);
+    else this.refuse(incoming, { code: 'InTransition', message: 'another connection is there' });
+  }
+
+  private judge(hello: Hello): Refusal | undefined {
+    const { core, peer } = this;
+    if (core.closing) return { code: 'InTransition', message: `${core.node} is shutting down` };
+    if (!this.wanted) {
+      return { code: 'NotConnected', message: `${core.name} is disconnected on ${core.node}` };
+    }
+    const foreign = judgeHello(core, peer, hello);
+    if (foreign !== undefined) {
+      if (this.link === undefined) this.standAloneFor(foreign);
+      return foreign;
+    }
+    if (core.promoting) return { code: 'InTransition', message: `${core.node} is being promoted` };
+    return this.standAlone === undefined ? undefined : this.judgeAgain(hello);
+  }
+
+  /** What ended StandAlone may have been solved on the other node. */
+  private judgeAgain(hello: Hello): Refusal | undefined {
+    const { core, peer } = this;
+    const own = core.hello(peer, this.requested, this.attempts);
+    const verdict = decide(own.identity, hello.identity, Math.max(own.nodes, hello.nodes));
+    const refusal = refusalOf(verdict, { resource: core.name, own: core.node, peer });
+    if (refusal === undefined) this.standAlone = undefined;
+    return refusal;
+  }
+
+  private meet(incoming: IncomingConnection, hello: Hello): void {
+    if (this.core.outranks(this.peer)) {
+      this.refuse(incoming, { code: 'InTransition', message: 'both nodes connect at once' });
+      return;
+    }
+    this.refuseParked();
+    this.parked = { incoming, hello };
+  }
+
+  private replace(incoming: IncomingConnection, hello: Hello): void {
+    const link = this.link;
+    this.link = undefined;
+    link?.close('the peer connected anew');
+    this.lose('the peer connected anew');
+    this.adopt(incoming, hello);
+  }
+
+  private adopt(incoming: IncomingConnection, hello: Hello): void {
+    this.cancelDial();
+    const { plane } = this.core.environment;
+    plane.setSocketOptions(incoming.socket, this.core.config);
+    this.begin(incoming.socket, { kind: 'accepted', heard: hello });
+  }
+
+  private begin(socket: WireSocket, origin: LinkOrigin): void {
+    this.incarnation += 1;
+    const owner = {
+      requests: () => this.requested,
+      hello: () => this.hello(),
+      answered: () => this.refuseParked(),
+      becomesTarget: () => this.hooks.becomesTarget(this.peer),
+      connected: (link: Link, verdict: Verdict) => this.onConnected(link, verdict),
+      frame: (frame: Frame) => this.hooks.frame(this.peer, frame),
+      resynced: () => this.hooks.resynced(this.peer),
+      ended: (link: Link, end: LinkEnd) => this.onEnded(link, end),
+    };
+    this.link = new Link(this.core, owner, this.peer, this.incarnation, origin);
+    this.show({ connectionState: 'Connecting' });
+    void this.link.run(socket);
+  }
+
+  private onConnected(link: Link, verdict: Verdict): void {
+    if (link !== this.link) return;
+    this.backoffMs = RECONNECT_FIRST_MS;
+    this.requested = { discardMyData: false, takeMeBack: false };
+    this.hooks.connected(this.peer, verdict);
+  }
+
+  private onEnded(link: Link, end: LinkEnd): void {
+    if (link !== this.link) return;
+    this.link = undefined;
+    this.lose(end.reason);
+    if (end.refusal !== undefined) {
+      this.standAloneFor(end.refusal);
+      return;
+    }
+    const parked = this.parked;
+    this.parked = undefined;
+    if (parked !== undefined) this.adopt(parked.incoming, parked.hello);
+    else this.dialAgain();
+  }
+
+  private lose(reason: string): void {
+    this.show({ connectionState: 'Unconnected', reason });
+    this.hooks.lost(this.peer);
+  }
+
+  private standAloneFor(refusal: Refusal): void {
+    this.standAlone = refusal;
+    this.requested = { discardMyData: false, takeMeBack: false };
+    this.stop(refusal.message);
+    this.show({ connectionState: 'StandAlone', reason: refusal.message });
+    this.hooks.standsAlone(this.peer, refusal);
+  }
+
+  private stop(reason: string): void {
+    this.cancelDial();
+    this.refuseParked();
+    const link = this.link;
+    this.link = undefined;
+    link?.close(reason);
+    if (link !== undefined) this.hooks.lost(this.peer);
+  }
+
+  private cancelDial(): void {
+    this.timer?.cancel();
+    this.timer = undefined;
+    if (this.dialling !== undefined) this.dialling.cancelled = true;
+    this.dialling = undefined;
+  }
+
+  private refuseParked(): void {
+    const parked = this.parked;
+    this.parked = undefined;
+    if (parked === undefined) return;
+    this.refuse(parked.incoming, { code: 'InTransition', message: 'another connection is there' });
+  }
+
+  private refuse(incoming: IncomingConnection, { code, message }: Refusal): void {
+    this.core.environment.plane.refuse(incoming.socket, formatRefusal(code, message));
+  }
+
+  private dialAgain(): void {
+    const delayMs = this.backoffMs;
+    this.backoffMs = Math.min(delayMs * 2, RECONNECT_LAST_MS);
+    const jitter = 1 + RECONNECT_JITTER * this.core.environment.random.fraction();
+    this.dialSoon(delayMs * jitter);
+  }
+
+  private dialSoon(delayMs: number): void {
+    this.timer?.cancel();
+    this.timer = this.core.environment.clock.after(delayMs, () => {
+      this.timer = undefined;
+      void this.dial();
+    });
+  }
+
+  private async dial(): Promise<void> {
+    const { core } = this;
+    if (!this.wanted || this.standAlone !== undefined || core.closing || core.promoting) return;
+    if (this.link !== undefined || this.dialling !== undefined) return;
+    const attempt = { cancelled: false };
+    this.dialling = attempt;
+    this.attempts += 1;
+    this.show({ connectionState: 'Connecting' });
+    try {
+      const hello = this.hello();
+      const socket = await this.openSocket(hello, attempt);
+      if (attempt.cancelled) socket.close();
+      else this.answerDial(socket, hello);
+    } catch (error) {
+      if (!attempt.cancelled) this.failDial(toMirrorError(error).message);
+    }
+  }
+
+  private async openSocket(hello: Hello, attempt: { cancelled: boolean }): Promise<WireSocket> {
+    const { environment, config, timeoutMs } = this.core;
+    const { clock, plane } = environment;
+    const { host, port } = this.core.peerConfig(this.peer);
+    const resolving = environment.resolveHost(host);
+    const address = await withDeadline(clock, RESOLVE_TIMEOUT_MS, `resolving ${host}`, resolving);
+    if (attempt.cancelled) throw new Error('cancelled');
+    const { sndbufBytes, rcvbufBytes } = config;
+    const text = formatHello(hello);
+    const spec = { host: address, port, timeoutMs, hello: text, sndbufBytes, rcvbufBytes };
+    return plane.dial(spec);
+  }
+
+  private answerDial(socket: WireSocket, told: Hello): void {
+    this.dialling = undefined;
+    this.begin(socket, { kind: 'dialled', told });
+  }
+
+  private failDial(reason: string): void {
+    this.dialling = undefined;
+    this.show({ reason });
+    this.dialAgain();
+  }
+
+  private hello(): Hello {
+    return this.core.hello(this.peer, this.requested, this.attempts);
+  }
+
+  private show(change: Partial<PeerState>): void {
+    this.core.gate.propose({ peer: { name: this.peer, change } });
+  }
+}

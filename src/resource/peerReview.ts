@@ -1,0 +1,91 @@
+/**
+ * After each change: tells the peers what they should know of this node, and drops connections
+ * whose verdict no longer holds, so that they are negotiated anew.
+ *
+ * Never acts inside the change itself: reviews are queued and coalesced.
+ */
+import type { NodeName } from '../model/states';
+import type { Verdict } from '../rules/handshake';
+import { isResync } from '../rules/transitions';
+import type { Core } from './core';
+import type { StateFacts } from './frames';
+import type { PeerConnection } from './peerConnection';
+
+interface Settled {
+  readonly verdict: Verdict;
+  /** This node's facts when the verdict was acted on. */
+  readonly own: string;
+  /** The peer's, as its first state frame gave them. */
+  peer: string | undefined;
+  sent: string | undefined;
+  /** The peer's facts changed since. */
+  stale: boolean;
+}
+
+export class PeerReview {
+  private readonly settled = new Map<NodeName, Settled>();
+  private queued = false;
+
+  constructor(
+    private readonly core: Core,
+    private readonly connections: ReadonlyMap<NodeName, PeerConnection>,
+  ) {}
+
+  connected(peer: NodeName, verdict: Verdict): void {
+    const own = factsKey(this.core.facts(peer));
+    this.settled.set(peer, { verdict, own, peer: undefined, sent: undefined, stale: false });
+    this.queue();
+  }
+
+  lost(peer: NodeName): void {
+    this.settled.delete(peer);
+  }
+
+  /** A state frame arrived. */
+  heard(peer: NodeName, facts: StateFacts): void {
+    const settled = this.settled.get(peer);
+    if (settled === undefined) return;
+    const key = factsKey(facts);
+    if (settled.peer !== undefined && settled.peer !== key) settled.stale = true;
+    settled.peer = key;
+    this.queue();
+  }
+
+  queue(): void {
+    if (this.queued) return;
+    this.queued = true;
+    queueMicrotask(() => {
+      this.queued = false;
+      if (!this.core.closing) this.review();
+    });
+  }
+
+  private review(): void {
+    for (const [peer, settled] of [...this.settled]) {
+      const connection = this.connections.get(peer);
+      if (connection?.isConnected !== true) continue;
+      const facts = this.core.facts(peer);
+      const key = factsKey(facts);
+      if (settled.sent !== key) connection.send({ type: 'state', facts });
+      settled.sent = key;
+      const reason = this.outdated(peer, settled, key);
+      if (reason !== undefined) connection.renegotiate(reason);
+    }
+  }
+
+  /** Why the verdict no longer holds. */
+  private outdated(peer: NodeName, settled: Settled, own: string): string | undefined {
+    const { gate } = this.core;
+    const idle = settled.verdict.kind === 'waits' || settled.verdict.kind === 'bothJustCreated';
+    if (idle) return settled.stale || own !== settled.own ? 'the states changed' : undefined;
+    const { role, replicationState } = gate.peer(peer);
+    const secondaries = role !== 'Primary' && gate.snapshot().role !== 'Primary';
+    const yields = secondaries && isResync(replicationState) && this.core.knowsPrimary(peer);
+    return yields ? 'the Primary resyncs' : undefined;
+  }
+}
+
+function factsKey(facts: StateFacts): string {
+  const { role, diskState, currentUuid, knowsPrimary, resyncsFromOther } = facts;
+  return `${role} ${diskState} ${currentUuid} ${knowsPrimary} ${resyncsFromOther}`;
+}

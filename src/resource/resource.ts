@@ -1,0 +1,396 @@
+/**
+ * One resource that is up: puts its parts together, routes the events of its data plane and
+ * the frames of its peers, and runs its commands one at a time.
+ *
+ * Created by the service with open(); incoming connections come through accept(). State
+ * changes only in stateGate.ts; events are queued and handled outside of the callback.
+ */
+import { MirrorError, toMirrorError } from '../model/errors';
+import { CLAIM_TIMEOUT_MS, MAX_WAITING_EVENTS, SUPPLIED_UUIDS } from '../model/limits';
+import { present } from '../model/assert';
+import type { NodeName, ResourceName } from '../model/states';
+import type { DeviceStatus } from '../model/status';
+import type { ResourceConfig } from '../config/types';
+import type { DeviceEvent, IncomingConnection } from '../plane/plane';
+import { diskStateOf } from '../rules/diskState';
+import type { Verdict } from '../rules/handshake';
+import { isResync } from '../rules/transitions';
+import type { Environment } from './core';
+import { Core } from './core';
+import { CommandQueue } from './commandQueue';
+import type {
+  ConnectOptions,
+  DeviceChange,
+  MirrorDevice,
+  ResyncRequest,
+  ResyncRun,
+} from './device';
+import type { Frame } from './frames';
+import type { Hello } from './hello';
+import { formatRefusal } from './hello';
+import { PeerConnection } from './peerConnection';
+import type { PeerHooks } from './peerConnection';
+import { PeerReview } from './peerReview';
+import { ProgressBoard } from './progress';
+import { PromotionDesk } from './promotionDesk';
+import { judgeReconfiguration } from './reconfiguration';
+import { ResyncCommands } from './resyncCommands';
+import { RoleCommands } from './roleCommands';
+import { StateGate } from './stateGate';
+import { deviceStatus } from './statusView';
+import type { Refusal } from './words';
+
+export interface ResourceOptions {
+  readonly config: ResourceConfig;
+  readonly node: NodeName;
+  readonly environment: Environment;
+  readonly onChange: (change: DeviceChange) => void;
+}
+
+export class Resource implements MirrorDevice {
+  private readonly connections = new Map<NodeName, PeerConnection>();
+  private readonly progress: ProgressBoard;
+  private readonly commands = new CommandQueue();
+  private readonly review: PeerReview;
+  private readonly desk: PromotionDesk;
+  private readonly roles: RoleCommands;
+  private readonly resyncs: ResyncCommands;
+  private events: DeviceEvent[] = [];
+  private closed: Promise<void> | undefined;
+
+  /** Attaches the copy and begins to connect; needs no peer. @throws what attach() throws */
+  static async open(options: ResourceOptions): Promise<Resource> {
+    const { config, node, environment, onChange } = options;
+    const own = present(
+      config.nodes.find((candidate) => candidate.name === node),
+      `${node} is a node of ${config.name}`,
+    );
+    const peers = config.nodes.filter((other) => other.name !== node).map((other) => other.name);
+    const early: DeviceEvent[] = [];
+    const sink: { deliver: (event: DeviceEvent) => void } = { deliver: (e) => early.push(e) };
+    const { name, alExtents, timeoutMs } = config;
+    const { disk, metaDisk } = own;
+    const claimTimeoutMs = CLAIM_TIMEOUT_MS;
+    const spec = {
+      resource: name,
+      node,
+      disk,
+      metaDisk,
+      peers,
+      alExtents,
+      timeoutMs,
+      claimTimeoutMs,
+    };
+    const device = await environment.plane.attach(spec, (event) => sink.deliver(event));
+    const gate = new StateGate(diskStateOf(device.metadata()), peers);
+    const resource = new Resource(new Core(environment, node, config, device, gate, onChange));
+    sink.deliver = (event) => resource.onEvent(event);
+    early.forEach((event) => resource.onEvent(event));
+    resource.start();
+    return resource;
+  }
+
+  private constructor(private readonly core: Core) {
+    const send = this.connectionSender();
+    this.progress = new ProgressBoard(core);
+    this.review = new PeerReview(core, this.connections);
+    this.desk = new PromotionDesk(core, send, (peer) => this.stopIdleResyncs(peer));
+    this.roles = new RoleCommands(core, this.connections, this.desk);
+    this.resyncs = new ResyncCommands(core, this.connections, (peer) => this.progress.of(peer));
+    for (const peer of core.gate.snapshot().peers.keys()) {
+      this.connections.set(peer, new PeerConnection(core, peer, this.hooks()));
+    }
+  }
+
+  get name(): ResourceName {
+    return this.core.name;
+  }
+
+  status(): DeviceStatus {
+    const mayPromote = this.roles.judge(false).kind !== 'refused';
+    return deviceStatus(this.core, mayPromote, (peer) => this.progress.of(peer).bytesPerSecond());
+  }
+
+  heartbeat(): bigint {
+    return this.core.device.statistics().heartbeat;
+  }
+
+  /** A connection whose hello names this resource. */
+  accept(incoming: IncomingConnection, hello: Hello): void {
+    const peer = [...this.connections.values()].find((one) => one.peer === hello.node);
+    if (peer !== undefined) {
+      peer.accept(incoming, hello);
+      return;
+    }
+    const names = [...this.connections.keys()].join(', ');
+    const message = `${hello.node} is no peer of ${this.name} here: its peers are ${names}`;
+    this.core.environment.plane.refuse(incoming.socket, formatRefusal('InvalidArgs', message));
+  }
+
+  promote(options: { readonly force: boolean }): Promise<void> {
+    return this.command(() => this.roles.promote(options.force));
+  }
+
+  demote(): Promise<void> {
+    return this.command(() => this.roles.demote());
+  }
+
+  resync(request: ResyncRequest): Promise<ResyncRun> {
+    return this.command(() => this.resyncs.resync(request));
+  }
+
+  invalidate(): Promise<void> {
+    return this.command(() => this.resyncs.invalidate());
+  }
+
+  connect({ peer, discardMyData }: ConnectOptions): Promise<void> {
+    return this.command(() => {
+      if (discardMyData && this.core.gate.snapshot().role === 'Primary') {
+        const message = `${this.name} is Primary here: demote it before its data can be discarded`;
+        throw new MirrorError('InvalidArgs', message);
+      }
+      for (const one of this.named(peer)) {
+        if (!one.isConnected) one.connect(discardMyData ? { discardMyData } : {});
+      }
+    });
+  }
+
+  disconnect({ peer }: { readonly peer?: NodeName }): Promise<void> {
+    return this.command(() => {
+      for (const one of this.named(peer)) this.refuseCut(one.peer);
+      for (const one of this.named(peer)) one.disconnect('disconnected by the administrator');
+    });
+  }
+
+  reconfigure(config: ResourceConfig): Promise<void> {
+    return this.command(() => {
+      const before = this.core.config;
+      const removed = judgeReconfiguration(before, config, this.core.node);
+      const { alExtents, timeoutMs } = config;
+      this.core.device.setOptions({ alExtents, timeoutMs });
+      for (const peer of removed) this.removePeer(peer);
+      this.core.config = config;
+      this.followAddresses(before);
+      this.core.report({ type: 'changed' });
+    });
+  }
+
+  down(): Promise<void> {
+    if (this.closed !== undefined) return this.closed;
+    return this.command(async () => {
+      await this.roles.demote();
+      await this.finish();
+    });
+  }
+
+  close(): Promise<void> {
+    return this.finish();
+  }
+
+  private start(): void {
+    const { core } = this;
+    core.gate.subscribe(() => {
+      this.review.queue();
+      this.progress.keepTicking();
+      core.report({ type: 'changed' });
+    });
+    core.device.supplyUuids(
+      Array.from({ length: SUPPLIED_UUIDS }, () => core.environment.random.uuid()),
+    );
+    for (const connection of this.connections.values()) connection.connect();
+  }
+
+  private command<T>(run: () => T | Promise<T>): Promise<T> {
+    return this.commands.run(async () => {
+      if (this.core.closing) {
+        throw new MirrorError('NotFound', `${this.core.name} is going down: run up first`);
+      }
+      return run();
+    });
+  }
+
+  private finish(): Promise<void> {
+    this.closed ??= this.shutDown();
+    return this.closed;
+  }
+
+  private async shutDown(): Promise<void> {
+    const { core } = this;
+    core.closing = true;
+    this.progress.close();
+    try {
+      if (core.gate.snapshot().role === 'Primary') {
+        await this.roles.withdraw(true);
+        await core.updateMetadata({ primaryIndicator: false });
+        core.gate.propose({ role: 'Secondary' });
+      }
+    } finally {
+      for (const connection of this.connections.values()) connection.disconnect('shutting down');
+      await core.device.close();
+    }
+  }
+
+  private hooks(): PeerHooks {
+    return {
+      connected: (peer, verdict) => this.onConnected(peer, verdict),
+      frame: (peer, frame) => this.onFrame(peer, frame),
+      resynced: () => this.onResynced(),
+      becomesTarget: (peer) => this.stopFeeding(peer),
+      lost: (peer) => this.onLost(peer),
+      standsAlone: (peer, refusal) => this.onStandAlone(peer, refusal),
+    };
+  }
+
+  private connectionSender(): ConstructorParameters<typeof PromotionDesk>[1] {
+    return (peer, frame) => this.connections.get(peer)?.send(frame);
+  }
+
+  private onEvent(event: DeviceEvent): void {
+    if (this.events.length >= MAX_WAITING_EVENTS) this.dropAll();
+    this.events.push(event);
+    if (this.events.length > 1) return;
+    queueMicrotask(() => {
+      for (const next of this.events.splice(0)) this.handle(next);
+    });
+  }
+
+  private dropAll(): void {
+    this.events = [];
+    for (const connection of this.connections.values()) connection.renegotiate('too many events');
+  }
+
+  private handle(event: DeviceEvent): void {
+    const { core } = this;
+    switch (event.type) {
+      case 'generationChanged':
+        core.device.supplyUuids([core.environment.random.uuid()]);
+        this.review.queue();
+        core.report({ type: 'changed' });
+        return;
+      case 'clientsChanged':
+        core.report({ type: 'changed' });
+        return;
+      case 'diskFailed':
+        core.gate.propose({ diskState: 'Failed' });
+        core.report({ type: 'failed', error: new MirrorError('NotAttached', event.detail) });
+        return;
+      default:
+        this.connectionAt(event.slot)?.onEvent(event);
+    }
+  }
+
+  private connectionAt(slot: number): PeerConnection | undefined {
+    const record = this.core.device.metadata().peers.find((candidate) => candidate.slot === slot);
+    return record === undefined ? undefined : this.connections.get(record.name);
+  }
+
+  private onConnected(peer: NodeName, verdict: Verdict): void {
+    this.review.connected(peer, verdict);
+    if (verdict.kind === 'inSync') this.forgetCrash();
+  }
+
+  private onFrame(peer: NodeName, frame: Frame): void {
+    switch (frame.type) {
+      case 'state':
+        this.onPeerState(peer, frame);
+        return;
+      case 'prepare':
+      case 'consent':
+      case 'refuse':
+      case 'commit':
+      case 'abort':
+        this.desk.onFrame(peer, frame);
+        return;
+      default:
+        this.connections.get(peer)?.renegotiate(`protocol error: ${frame.type} came too late`);
+    }
+  }
+
+  private onPeerState(peer: NodeName, frame: Extract<Frame, { readonly type: 'state' }>): void {
+    const { role, diskState } = frame.facts;
+    const { gate } = this.core;
+    if (role === 'Primary' && gate.snapshot().role === 'Primary') {
+      this.connections.get(peer)?.renegotiate('both nodes are Primary');
+      return;
+    }
+    gate.propose({ peer: { name: peer, change: { role, diskState } } });
+    this.review.heard(peer, frame.facts);
+  }
+
+  private onResynced(): void {
+    const { gate, device } = this.core;
+    if (gate.snapshot().diskState !== 'Failed') {
+      gate.propose({ diskState: diskStateOf(device.metadata()) });
+    }
+    this.review.queue();
+    this.forgetCrash();
+  }
+
+  /** Once nothing is out of sync any more, it no longer matters who crashed. */
+  private forgetCrash(): void {
+    const { device } = this.core;
+    const left = device.statistics().peers.some((peer) => peer.outOfSyncBytes > 0n);
+    if (left || !device.metadata().crashed) return;
+    this.core.updateMetadata({ crashed: false }).catch((error: unknown) => {
+      this.core.report({ type: 'failed', error: toMirrorError(error) });
+    });
+  }
+
+  private onLost(peer: NodeName): void {
+    this.review.lost(peer);
+    this.desk.onLost(peer);
+    this.progress.of(peer).clear();
+  }
+
+  private onStandAlone(peer: NodeName, refusal: Refusal): void {
+    if (refusal.code !== 'SplitBrain') return;
+    this.core.report({ type: 'splitBrain', peer, message: refusal.message });
+  }
+
+  /** Who will be Primary does the copying: resyncs with third nodes stop. */
+  private stopIdleResyncs(promoted: NodeName): void {
+    for (const [peer, state] of this.core.gate.snapshot().peers) {
+      if (peer === promoted || !isResync(state.replicationState)) continue;
+      this.connections.get(peer)?.renegotiate(`${promoted} is being promoted`);
+    }
+  }
+
+  /** A target is no source. */
+  private stopFeeding(source: NodeName): void {
+    for (const [peer, state] of this.core.gate.snapshot().peers) {
+      if (peer === source || !isResync(state.replicationState)) continue;
+      this.connections.get(peer)?.renegotiate(`this copy is resynced from ${source}`);
+    }
+  }
+
+  private refuseCut(peer: NodeName): void {
+    const { role, diskState } = this.core.gate.snapshot();
+    const needed = ['WFBitMapT', 'SyncTarget'].includes(this.core.gate.peer(peer).replicationState);
+    if (role !== 'Primary' || diskState === 'UpToDate' || !needed) return;
+    const message = `${this.name} reads from ${peer} until its resync has finished: wait for that`;
+    throw new MirrorError('NotUpToDate', message);
+  }
+
+  private named(peer: NodeName | undefined): PeerConnection[] {
+    if (peer === undefined) return [...this.connections.values()];
+    const found = this.connections.get(peer);
+    if (found !== undefined) return [found];
+    const names = [...this.connections.keys()].join(', ');
+    const message = `${peer} is no peer of ${this.name}: its peers here are ${names}`;
+    throw new MirrorError('NotFound', message);
+  }
+
+  private removePeer(peer: NodeName): void {
+    this.connections.get(peer)?.disconnect('no longer configured');
+    this.connections.delete(peer);
+    this.core.gate.propose({ removePeer: peer });
+  }
+
+  private followAddresses(before: ResourceConfig): void {
+    for (const connection of this.connections.values()) {
+      const old = before.nodes.find((node) => node.name === connection.peer)?.address;
+      const now = this.core.peerConfig(connection.peer).address;
+      if (old !== now) connection.renegotiate(`the address of ${connection.peer} changed`);
+    }
+  }
+}

@@ -1,0 +1,157 @@
+/**
+ * resync and invalidate (DESIGN section 1). Neither copies anything itself: it makes durable
+ * what is wanted and connects anew; the handshake does the rest.
+ */
+import { MirrorError } from '../model/errors';
+import type { NodeName } from '../model/states';
+import { isSource, isTarget } from '../rules/transitions';
+import type { Core } from './core';
+import type { ResyncRequest, ResyncRun } from './device';
+import type { PeerConnection } from './peerConnection';
+import type { Progress } from './progress';
+import { finishedRun, watchResync } from './resyncRun';
+
+export class ResyncCommands {
+  constructor(
+    private readonly core: Core,
+    private readonly connections: ReadonlyMap<NodeName, PeerConnection>,
+    private readonly progressOf: (peer: NodeName) => Progress,
+  ) {}
+
+  async resync(request: ResyncRequest): Promise<ResyncRun> {
+    if (request.from !== undefined && request.to !== undefined) {
+      throw new MirrorError('InvalidArgs', 'from and to exclude each other: name one of them');
+    }
+    if (request.to !== undefined) return this.resyncTo(request.to, request.full);
+    if (this.core.gate.snapshot().role === 'Primary') throw this.refusePrimary();
+    return request.full ? this.resyncFull(request.from) : this.resyncChanged(request.from);
+  }
+
+  async invalidate(): Promise<void> {
+    if (this.core.gate.snapshot().role === 'Primary') {
+      const message = `${this.core.name} is Primary here: demote it before its copy is given up`;
+      throw new MirrorError('InvalidArgs', message);
+    }
+    const run = await this.resyncFull(undefined);
+    run.finished.catch(() => undefined);
+  }
+
+  /** From this node to the peer. */
+  private async resyncTo(to: NodeName, full: boolean): Promise<ResyncRun> {
+    const connection = this.connection(to);
+    const { gate, name } = this.core;
+    if (gate.snapshot().diskState !== 'UpToDate') {
+      const message = `the local copy of ${name} is ${gate.snapshot().diskState}: it is no source`;
+      throw new MirrorError('NotUpToDate', message);
+    }
+    this.requireConnected(connection);
+    if (full) {
+      connection.hold('a full resync was asked for');
+      await this.markAll(to, true);
+      connection.resume();
+      return this.watch(to);
+    }
+    return this.continueWith(to);
+  }
+
+  private resyncChanged(from: NodeName | undefined): ResyncRun {
+    const running = this.runningSource();
+    if (running !== undefined && (from === undefined || from === running)) {
+      return this.watch(running);
+    }
+    return this.continueWith(this.upToDatePeer(from));
+  }
+
+  private async resyncFull(from: NodeName | undefined): Promise<ResyncRun> {
+    const { gate, name } = this.core;
+    const fed = [...gate.snapshot().peers].find(([, peer]) => isSource(peer.replicationState));
+    if (fed !== undefined) {
+      const message = `${name} is the source of a resync to ${fed[0]}: wait until it has finished`;
+      throw new MirrorError('ResyncRunning', message);
+    }
+    const peer = this.refusedPeer(from) ?? this.upToDatePeer(from);
+    const connection = this.connection(peer);
+    connection.hold('a full resync was asked for');
+    await this.markAll(peer, false);
+    gate.propose({ diskState: 'Inconsistent' });
+    connection.connect({ takeMeBack: true });
+    return this.watch(peer);
+  }
+
+  /** Joins the resync that runs, or has the handshake begin one. */
+  private continueWith(peer: NodeName): ResyncRun {
+    const { replicationState } = this.core.gate.peer(peer);
+    if (isSource(replicationState) || isTarget(replicationState)) return this.watch(peer);
+    const left = this.core.peerStatistics(peer)?.outOfSyncBytes ?? 0n;
+    if (replicationState === 'Established' && left === 0n) return finishedRun(peer);
+    this.connection(peer).renegotiate('a resync was asked for');
+    return this.watch(peer);
+  }
+
+  private async markAll(peer: NodeName, consistent: boolean): Promise<void> {
+    const peers = [{ slot: this.core.slotOf(peer), fullSync: true }];
+    await this.core.updateMetadata(consistent ? { peers } : { consistent: false, peers });
+  }
+
+  private watch(peer: NodeName): ResyncRun {
+    return watchResync(this.core, peer, this.progressOf(peer));
+  }
+
+  private runningSource(): NodeName | undefined {
+    const peers = [...this.core.gate.snapshot().peers];
+    return peers.find(([, peer]) => isTarget(peer.replicationState))?.[0];
+  }
+
+  /** A peer that refused this copy: it takes it back as a full target. */
+  private refusedPeer(from: NodeName | undefined): NodeName | undefined {
+    const codes = ['Reverted', 'SplitBrain'];
+    return [...this.connections.values()].find((connection) => {
+      const named = from === undefined || connection.peer === from;
+      const code = connection.standAloneCode;
+      return named && code !== undefined && codes.includes(code);
+    })?.peer;
+  }
+
+  /** The Primary before others. */
+  private upToDatePeer(from: NodeName | undefined): NodeName {
+    if (from !== undefined) this.requireConnected(this.connection(from));
+    const candidates = [...this.core.gate.snapshot().peers].filter(
+      ([name, peer]) =>
+        (from === undefined || name === from) &&
+        peer.connectionState === 'Connected' &&
+        peer.diskState === 'UpToDate',
+    );
+    const primary = candidates.find(([, peer]) => peer.role === 'Primary');
+    const chosen = primary ?? candidates[0];
+    if (chosen === undefined) throw this.refuseWithoutSource(from);
+    return chosen[0];
+  }
+
+  private requireConnected(connection: PeerConnection): void {
+    if (connection.isConnected) return;
+    const message = `${connection.peer} is not connected for ${this.core.name}: connect it first`;
+    throw new MirrorError('NotConnected', message);
+  }
+
+  private connection(peer: NodeName): PeerConnection {
+    const found = this.connections.get(peer);
+    if (found !== undefined) return found;
+    const names = [...this.connections.keys()].join(', ');
+    const message = `${peer} is no peer of ${this.core.name}: its peers here are ${names}`;
+    throw new MirrorError('NotFound', message);
+  }
+
+  private refuseWithoutSource(from: NodeName | undefined): MirrorError {
+    const { name, gate } = this.core;
+    const message =
+      from === undefined
+        ? `no UpToDate peer of ${name} is connected: connect one first`
+        : `the copy of ${name} on ${from} is ${gate.peer(from).diskState}: name an UpToDate peer`;
+    return new MirrorError('NotConnected', message);
+  }
+
+  private refusePrimary(): MirrorError {
+    const message = `${this.core.name} is Primary here: name the peer to copy to with --to`;
+    return new MirrorError('InvalidArgs', message);
+  }
+}

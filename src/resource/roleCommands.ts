@@ -1,0 +1,166 @@
+/**
+ * promote and demote. What is durable when they return: the Primary indicator, and with a
+ * forced promotion the new generation.
+ */
+import { MirrorError, toMirrorError } from '../model/errors';
+import { DEVICE_TIMEOUT_MS, SETTLE_MS } from '../model/limits';
+import { JUST_CREATED_UUID } from '../model/states';
+import type { NodeName, Uuid } from '../model/states';
+import type { Metadata, MetadataPatch } from '../plane/plane';
+import { judgePromotion } from '../rules/promotion';
+import type { PromotionAnswer } from '../rules/promotion';
+import type { Core } from './core';
+import { withDeadline } from './deadline';
+import type { PeerConnection } from './peerConnection';
+import type { PromotionDesk } from './promotionDesk';
+
+export class RoleCommands {
+  constructor(
+    private readonly core: Core,
+    private readonly connections: ReadonlyMap<NodeName, PeerConnection>,
+    private readonly desk: PromotionDesk,
+  ) {}
+
+  judge(force: boolean): PromotionAnswer {
+    const { role, diskState, peers } = this.core.gate.snapshot();
+    const others = [...peers].map(([name, peer]) => ({
+      ...peer,
+      name,
+      connected: peer.connectionState === 'Connected',
+    }));
+    return judgePromotion({ resource: this.core.name, force, role, diskState, peers: others });
+  }
+
+  async promote(force: boolean): Promise<void> {
+    if (this.core.gate.snapshot().role === 'Primary') return;
+    this.desk.begin();
+    this.core.promoting = true;
+    try {
+      await this.settle();
+      this.allow(force);
+      await this.desk.ask(this.connected());
+      await this.take(this.allow(force));
+    } catch (error) {
+      this.desk.abort();
+      throw error;
+    } finally {
+      this.core.promoting = false;
+      for (const connection of this.connections.values()) connection.resume();
+    }
+  }
+
+  async demote(): Promise<void> {
+    if (this.core.gate.snapshot().role !== 'Primary') return;
+    await this.withdraw(false);
+    await this.core.updateMetadata({ primaryIndicator: false });
+    this.core.gate.propose({ role: 'Secondary' });
+  }
+
+  /** Stops serving. @throws DeviceInUse with the names of the clients, unless `force` */
+  async withdraw(force: boolean): Promise<void> {
+    const { device, environment } = this.core;
+    try {
+      const withdrawal = device.withdraw(force);
+      await withDeadline(environment.clock, DEVICE_TIMEOUT_MS, 'the last flush', withdrawal);
+    } catch (error) {
+      const failure = toMirrorError(error);
+      throw failure.code === 'DeviceInUse' ? this.describeUse(failure) : failure;
+    }
+  }
+
+  /** Connections that are being negotiated become Connected, or are dropped. */
+  private async settle(): Promise<void> {
+    const settling = (): PeerConnection[] =>
+      [...this.connections.values()].filter((connection) => connection.isSettling);
+    if (settling().length === 0) return;
+    await new Promise<void>((resolve) => {
+      const { clock } = this.core.environment;
+      const finish = (): void => {
+        timer.cancel();
+        unsubscribe();
+        resolve();
+      };
+      const timer = clock.after(Math.min(SETTLE_MS, this.core.timeoutMs), finish);
+      const unsubscribe = this.core.gate.subscribe(() => {
+        if (settling().length === 0) finish();
+      });
+    });
+    for (const connection of settling()) connection.hold('a promotion is under way');
+  }
+
+  private connected(): NodeName[] {
+    return [...this.connections.values()].filter((one) => one.isConnected).map((one) => one.peer);
+  }
+
+  private allow(force: boolean): Extract<PromotionAnswer, { readonly kind: 'allowed' }> {
+    const answer = this.judge(force);
+    if (answer.kind === 'refused') throw new MirrorError(answer.code, answer.message);
+    return answer.kind === 'allowed' ? answer : { kind: 'allowed', newGeneration: false };
+  }
+
+  private async take({ newGeneration }: { newGeneration: boolean }): Promise<void> {
+    const { core } = this;
+    const patch = newGeneration
+      ? beginGeneration(core.device.metadata(), core.environment.random.uuid())
+      : {};
+    const wasConsistent = core.gate.snapshot().diskState === 'Consistent';
+    const current = wasConsistent ? { wasUpToDate: true } : {};
+    await core.updateMetadata({ ...patch, ...current, primaryIndicator: true });
+    try {
+      await this.serve();
+      const upToDate = newGeneration || wasConsistent;
+      core.gate.propose({ role: 'Primary', ...(upToDate ? { diskState: 'UpToDate' } : {}) });
+    } catch (error) {
+      await this.undo();
+      throw error;
+    }
+    this.desk.commit();
+    if (newGeneration) this.renegotiateAll();
+  }
+
+  private serve(): Promise<void> {
+    const { device, environment, name } = this.core;
+    const socketPath = socketPathOf(this.core);
+    const serving = device.serve({ socketPath, exportName: name });
+    return withDeadline(environment.clock, DEVICE_TIMEOUT_MS, 'opening the socket', serving);
+  }
+
+  private async undo(): Promise<void> {
+    await this.core.device.withdraw(true);
+    await this.core.updateMetadata({ primaryIndicator: false });
+  }
+
+  private renegotiateAll(): void {
+    for (const connection of this.connections.values()) {
+      connection.renegotiate('a new generation began here');
+    }
+  }
+
+  private describeUse(failure: MirrorError): MirrorError {
+    const { device, environment, name } = this.core;
+    const clients = device.statistics().clientPids.map((pid) => {
+      const command = environment.processName(pid);
+      return command === undefined ? `pid ${pid}` : `${command} (pid ${pid})`;
+    });
+    if (clients.length === 0) return failure;
+    const message = `${name} is in use by ${clients.join(', ')}: stop using it first`;
+    return new MirrorError('DeviceInUse', message, { cause: failure });
+  }
+}
+
+export function socketPathOf(core: Core): string {
+  return `${core.environment.runDir}/${core.name}.sock`;
+}
+
+/** This copy, as it is, becomes the newest data. */
+function beginGeneration(metadata: Metadata, uuid: Uuid): MetadataPatch {
+  const { currentUuid } = metadata;
+  return {
+    ifCurrentUuid: currentUuid,
+    currentUuid: uuid,
+    addHistory: currentUuid === JUST_CREATED_UUID ? [] : [currentUuid],
+    consistent: true,
+    wasUpToDate: true,
+    outdated: false,
+  };
+}

@@ -1,0 +1,43 @@
+/**
+ * The real clock, randomness, name resolution and process names. A simulator hands in others.
+ */
+import { randomBytes } from 'node:crypto';
+import { lookup } from 'node:dns/promises';
+import { readFileSync } from 'node:fs';
+import type { Clock, Random } from '../model/clock';
+import { JUST_CREATED_UUID } from '../model/states';
+import type { Uuid } from '../model/states';
+
+/** Its timers do not keep the process alive. */
+export const systemClock: Clock = {
+  nowMs: () => performance.now(),
+  after(delayMs, action) {
+    const timer = setTimeout(action, delayMs).unref();
+    return { cancel: () => clearTimeout(timer) };
+  },
+};
+
+export const systemRandom: Random = {
+  uuid(): Uuid {
+    for (;;) {
+      const uuid = randomBytes(8).readBigUInt64BE();
+      if (uuid > JUST_CREATED_UUID) return uuid;
+    }
+  },
+  fraction: () => randomBytes(4).readUInt32BE() / 2 ** 32,
+};
+
+/** A numeric address for a host name; a numeric one is returned as it is. */
+export async function resolveHost(host: string): Promise<string> {
+  const { address } = await lookup(host);
+  return address;
+}
+
+/** undefined when the process is gone. */
+export function processName(pid: number): string | undefined {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
+  } catch {
+    return undefined;
+  }
+}
