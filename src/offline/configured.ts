@@ -19,7 +19,7 @@ export function configuredResources(configDir: string): {
  * `/dev/blkmirror/r0` is r0.
  */
 export function resourceFromArgument(text: string): string {
-  return /^\/dev\/(?:blkmirror\/)?([^/]+)$/.exec(text)?.[1] ?? text;
+  return /^\/dev\/(?:(?=nbd[0-9]+$)|blkmirror\/)([^/]+)$/.exec(text)?.[1] ?? text;
 }
 
 /** undefined when the argument can name a resource, else why not. */
