@@ -1,0 +1,122 @@
+// A writer that knows what was acknowledged: every block carries its number and a version, and
+// after a failover each block must hold its last acknowledged version, or the one in flight.
+
+import { NbdClient } from './nbdClient';
+
+export interface WriterOptions {
+  /** Blocks from the start of the device that are written. */
+  readonly blocks: number;
+  readonly blockBytes?: number;
+  /** Writes in flight. */
+  readonly depth?: number;
+}
+
+export class AckedWriter {
+  /** Writes acknowledged so far. */
+  acknowledged = 0;
+  /** Moment of the last acknowledgement, by performance.now(). */
+  lastMs = 0;
+  private readonly blockBytes: number;
+  private readonly depth: number;
+  private readonly acked: Uint32Array;
+  private readonly issued: Uint32Array;
+  private readonly busy = new Set<number>();
+  private pauses: { readonly endMs: number; readonly lengthMs: number }[] = [];
+  private stopping = false;
+  private loops: Promise<void>[] = [];
+  private random = 1;
+
+  constructor(private readonly options: WriterOptions) {
+    this.blockBytes = options.blockBytes ?? 4096;
+    this.depth = options.depth ?? 8;
+    this.acked = new Uint32Array(options.blocks);
+    this.issued = new Uint32Array(options.blocks);
+  }
+
+  start(client: NbdClient): void {
+    this.stopping = false;
+    this.lastMs = performance.now();
+    this.pauses = [];
+    this.loops = Array.from({ length: this.depth }, () => this.writeOn(client));
+  }
+
+  /** What is in flight is finished first. Rejects when a write failed. */
+  async stop(): Promise<void> {
+    this.stopping = true;
+    await Promise.all(this.loops);
+  }
+
+  /** After the server's death: writes in flight may or may not be there. */
+  async abandon(): Promise<void> {
+    this.stopping = true;
+    await Promise.allSettled(this.loops);
+    this.busy.clear();
+  }
+
+  /** The longest time without an acknowledgement that ended after `sinceMs`. */
+  longestPauseMs(sinceMs = 0): number {
+    const open = performance.now() - this.lastMs;
+    const since = this.pauses.filter((pause) => pause.endMs >= sinceMs);
+    return Math.max(open, ...since.map((pause) => pause.lengthMs));
+  }
+
+  /** Fails at the first block that lost an acknowledged write. What is read counts from now on. */
+  async check(client: NbdClient): Promise<void> {
+    for (let block = 0; block < this.options.blocks; block++) {
+      const data = await client.read(block * this.blockBytes, this.blockBytes);
+      const version = this.versionOf(data, block);
+      const acked = this.acked[block] ?? 0;
+      const issued = this.issued[block] ?? 0;
+      if (version !== acked && version !== issued) {
+        const found = `block ${block} holds version ${version}`;
+        throw new Error(`${found}, acknowledged ${acked}, in flight ${issued}`);
+      }
+      this.acked[block] = version;
+      this.issued[block] = version;
+    }
+  }
+
+  private async writeOn(client: NbdClient): Promise<void> {
+    while (!this.stopping) {
+      const block = this.choose();
+      const version = (this.issued[block] ?? 0) + 1;
+      this.issued[block] = version;
+      await client.write(block * this.blockBytes, this.content(block, version));
+      this.acked[block] = version;
+      this.busy.delete(block);
+      this.acknowledged++;
+      this.noteAcknowledgement();
+    }
+  }
+
+  private noteAcknowledgement(): void {
+    const now = performance.now();
+    const lengthMs = now - this.lastMs;
+    if (lengthMs > 20) this.pauses.push({ endMs: now, lengthMs });
+    this.lastMs = now;
+  }
+
+  private choose(): number {
+    for (;;) {
+      this.random = (Math.imul(this.random, 1_664_525) + 1_013_904_223) >>> 0;
+      const block = (this.random >>> 8) % this.options.blocks;
+      if (this.busy.has(block)) continue;
+      this.busy.add(block);
+      return block;
+    }
+  }
+
+  private content(block: number, version: number): Buffer {
+    const stamp = Buffer.alloc(8);
+    stamp.writeUInt32BE(block, 0);
+    stamp.writeUInt32BE(version, 4);
+    return Buffer.alloc(this.blockBytes, stamp);
+  }
+
+  private versionOf(data: Buffer, block: number): number {
+    const version = data.readUInt32BE(4);
+    const expected = version === 0 ? Buffer.alloc(this.blockBytes) : this.content(block, version);
+    if (!data.equals(expected)) throw new Error(`block ${block} is torn or another's`);
+    return version;
+  }
+}
