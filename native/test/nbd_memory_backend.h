@@ -49,6 +49,7 @@ class MemoryBackend final : public Backend {
   std::byte* at(uint64_t offset) { return bytes_.data() + offset; }
 
   bool held = false;
+  bool null = false;  // moves no data, for measurements
   bool record = true;
   uint64_t delay_us = 30;
   uint64_t fail_offset = UINT64_MAX;
@@ -81,7 +82,7 @@ class MemoryBackend final : public Backend {
       in_flight--;
       const bool fails =
           fail_offset >= piece->offset && fail_offset - piece->offset < piece->length;
-      if (!fails) carry_out(*piece);
+      if (!fails && !null) carry_out(*piece);
       piece->done(*piece, fails ? fail_error : 0);
     }
     if (!held && !waiting_.empty() && !timer_.link.linked()) {

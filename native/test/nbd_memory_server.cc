@@ -35,13 +35,14 @@ int listen_on(const std::string& path) {
 // What lives on the thread.
 class MemoryServerThread final : public io::BatchHandler {
  public:
-  MemoryServerThread(io::UringIo& io, uint64_t bytes)
+  MemoryServerThread(io::UringIo& io, uint64_t bytes, bool null)
       : io_(io), backend_(io, bytes), server_(io, pool_, backend_) {
     BM_ASSERT(pool_.init(limits::kClientPoolBytes).ok());
     io.register_memory(pool_.region(), pool_.region_bytes());
     io.set_handler(this);
     backend_.delay_us = 0;
     backend_.record = false;
+    backend_.null = null;
   }
   void start(io::SocketId listener, const Export& exported) { server_.start(listener, exported); }
   void wake() { io_.wake(); }
@@ -58,11 +59,13 @@ class MemoryServerThread final : public io::BatchHandler {
   Server server_;
 };
 
-MemoryServer::MemoryServer(const std::string& path, uint64_t bytes, uint32_t minimum_block)
+MemoryServer::MemoryServer(const std::string& path, uint64_t bytes, uint32_t minimum_block,
+                           bool null)
     : path_(path) {
   const int listener = listen_on(path);
-  thread_ = std::thread(
-      [this, listener, bytes, minimum_block] { serve(listener, bytes, minimum_block); });
+  thread_ = std::thread([this, listener, bytes, minimum_block, null] {
+    serve(listener, bytes, minimum_block, null);
+  });
   while (running_.load() == nullptr) std::this_thread::yield();
 }
 
@@ -73,12 +76,12 @@ MemoryServer::~MemoryServer() {
   ::unlink(path_.c_str());
 }
 
-void MemoryServer::serve(int listener, uint64_t bytes, uint32_t minimum_block) {
+void MemoryServer::serve(int listener, uint64_t bytes, uint32_t minimum_block, bool null) {
   auto created = io::UringIo::create();
   BM_ASSERT(created.ok());
   io::UringIo& io = *created.value();
   {
-    MemoryServerThread self(io, bytes);
+    MemoryServerThread self(io, bytes, null);
     Export exported;
     exported.name = "memory";
     exported.size_bytes = bytes;

@@ -11,14 +11,14 @@ namespace blkmirror::nbd {
 
 class MemoryServer {
  public:
-  // Listens on `path` before it returns.
-  MemoryServer(const std::string& path, uint64_t bytes, uint32_t minimum_block);
+  // Listens on `path` before it returns. null: moves no data, for measurements.
+  MemoryServer(const std::string& path, uint64_t bytes, uint32_t minimum_block, bool null = false);
   ~MemoryServer();
   MemoryServer(const MemoryServer&) = delete;
   MemoryServer& operator=(const MemoryServer&) = delete;
 
  private:
-  void serve(int listener, uint64_t bytes, uint32_t minimum_block);
+  void serve(int listener, uint64_t bytes, uint32_t minimum_block, bool null);
 
   std::string path_;
   std::atomic<bool> quit_{false};

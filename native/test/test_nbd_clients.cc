@@ -1,6 +1,7 @@
 // Real NBD clients against the server over io_uring: nbdinfo, nbdcopy, qemu-io, qemu-img, fio.
 //
-// `test_nbd_clients --serve PATH BYTES` serves until its standard input ends, for measurements.
+// `test_nbd_clients --serve PATH BYTES` serves a device that keeps nothing, for
+// measurements, until its standard input ends.
 
 #define CHECK_NO_MAIN
 #include "check.h"
@@ -124,11 +125,13 @@ TEST(nbd_clients_fio_verifies) {
       " --size=16M --offset_increment=16M --numjobs=4 --iodepth=32 --verify=crc32c"
       " --verify_fatal=1 --loops=2 --output-format=terse");
   CHECK_OK();
+  CHECK(scene.says("connected to NBD server"));  // fio ends with 0 when it could not
+  CHECK(!scene.says("rror"));
 }
 
 int main(int argc, char** argv) {
   if (argc == 4 && std::string(argv[1]) == "--serve") {
-    const MemoryServer server(argv[2], std::strtoull(argv[3], nullptr, 10), 512);
+    const MemoryServer server(argv[2], std::strtoull(argv[3], nullptr, 10), 512, true);
     char byte;
     while (::read(0, &byte, 1) > 0) {
     }
