@@ -35,6 +35,19 @@ const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
 const STANDARD_OUTPUT = 1;
 
+/** How long callers wait for what was up to be up again; then they see what there is. */
+const RESTORE_PATIENCE_MS = 10_000;
+
+/** A promise that is resolved from outside. */
+class Latch {
+  readonly opened: Promise<void>;
+  open: () => void = () => undefined;
+
+  constructor() {
+    this.opened = new Promise((resolve) => (this.open = resolve));
+  }
+}
+
 /** What a running service is made of. */
 interface Daemon {
   readonly log: Logger;
@@ -81,19 +94,28 @@ function runService(settings: Settings): void {
 }
 
 async function start(settings: Settings, addresses: readonly string[], log: Logger): Promise<void> {
-  const daemon = assemble(settings, addresses, log);
+  const restored = new Latch();
+  const daemon = assemble(settings, addresses, log, restored);
   const { service, notifier } = daemon;
   handleSignals(daemon);
   log.info({ ...settings, version: service.version, pid: process.pid }, 'starting');
   await daemon.bus.open();
+  const patience = setTimeout(() => restored.open(), RESTORE_PATIENCE_MS);
   await service.restore();
+  clearTimeout(patience);
+  restored.open();
   daemon.watchdog.start(watchdogIntervalMs(process.env, process.pid));
   notifier.ready(statusText(service));
   service.changes.subscribe(() => notifier.status(statusText(service)));
   log.info({ resources: service.devices().length }, 'ready');
 }
 
-function assemble(settings: Settings, addresses: readonly string[], log: Logger): Daemon {
+function assemble(
+  settings: Settings,
+  addresses: readonly string[],
+  log: Logger,
+  restored: Latch,
+): Daemon {
   const runDir = claimRunDir(settings.runDir);
   makeFolder(settings.stateDir);
   const plane = openNativePlane({ onWarning: (warning) => log.warn(warning) });
@@ -107,7 +129,8 @@ function assemble(settings: Settings, addresses: readonly string[], log: Logger)
     upList: new UpList(settings.runDir, log),
     log,
   });
-  const bus = new MirrorBus({ service, addresses, ownUid: process.getuid?.() ?? 0, log });
+  const ownUid = process.getuid?.() ?? 0;
+  const bus = new MirrorBus({ service, addresses, ownUid, ready: restored.opened, log });
   const watchdog = new Watchdog(notifier, () => service.devices(), log);
   return { log, runDir, plane, service, bus, notifier, watchdog };
 }

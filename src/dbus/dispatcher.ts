@@ -33,6 +33,8 @@ export type SendReply = (reply: Message) => void;
 export interface DispatcherOptions {
   readonly tree: ObjectTree;
   readonly authorizer: Authorizer;
+  /** No call is answered before: what was up comes up again first. */
+  readonly ready: Promise<void>;
   /** Called before each reply: signals of what the call changed go out first. */
   readonly beforeReply: () => void;
   readonly log: Logger;
@@ -65,6 +67,7 @@ export class Dispatcher {
   private async answer(call: Message, send: SendReply): Promise<void> {
     let reply: Message;
     try {
+      await this.options.ready;
       const action = this.find(call);
       const body = await action.run();
       this.options.beforeReply();

@@ -24,6 +24,8 @@ export interface MirrorBusOptions {
   readonly addresses: readonly string[];
   /** Besides root, who may change something. */
   readonly ownUid: number;
+  /** No call is answered before. */
+  readonly ready: Promise<void>;
   readonly log: Logger;
 }
 
@@ -37,7 +39,7 @@ export class MirrorBus {
   private unsubscribe: () => void = () => undefined;
 
   constructor(private readonly options: MirrorBusOptions) {
-    const { service, addresses, ownUid, log } = options;
+    const { service, addresses, ownUid, ready, log } = options;
     this.tree = new ObjectTree(ROOT_PATH, (signal) => {
       this.connection.send(toMessage(signal));
     });
@@ -45,6 +47,7 @@ export class MirrorBus {
     const dispatcher = new Dispatcher({
       tree: this.tree,
       authorizer,
+      ready,
       beforeReply: () => service.changes.flush(),
       log,
     });

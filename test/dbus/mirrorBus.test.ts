@@ -51,6 +51,7 @@ function newMirrorBus(): MirrorBus {
     service: world.service,
     addresses: resolved.addresses,
     ownUid: process.getuid?.() ?? 0,
+    ready: Promise.resolve(),
     log: pino({}, { write: (line: string) => void world.logged.push(line) }),
   });
 }

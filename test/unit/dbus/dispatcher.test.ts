@@ -32,7 +32,7 @@ interface World {
   call(member: string, options?: Partial<Message>): Promise<Message>;
 }
 
-function world(refused: readonly string[] = []): World {
+function world(refused: readonly string[] = [], ready = Promise.resolve()): World {
   const signals: BusSignal[] = [];
   const sent: Message[] = [];
   const values = { Color: 'red', Count: 1n };
@@ -55,6 +55,7 @@ function world(refused: readonly string[] = []): World {
         if (refused.includes(sender)) throw new MirrorError('NotAuthorized', 'not you');
       },
     },
+    ready,
     beforeReply: () => undefined,
     log: pino({ level: 'silent' }),
   });
@@ -177,6 +178,15 @@ test('PropertiesChanged carries only what changed, once', () => {
       body: ['org.test.Thing', { Count: new Variant('t', 2n) }, []],
     },
   ]);
+});
+
+test('no call is answered before what was up is up again', async () => {
+  let open: () => void = () => undefined;
+  const { call, sent } = world([], new Promise((resolve) => (open = resolve)));
+  await expect(call('Ping')).rejects.toThrow('no reply');
+  open();
+  for (let turn = 0; turn < 10; turn++) await Promise.resolve();
+  expect(sent).toHaveLength(1);
 });
 
 test('too many calls at once are refused', async () => {
