@@ -30,6 +30,7 @@ class Server {
   // `client_pool` holds the data of reads and writes. Told through `changed` (may be null)
   // whenever a client came or went.
   Server(io::Io& io, BufferPool& client_pool, Backend& backend);
+  // Only when not running, or when a simulated crash has taken every operation of the Io.
   ~Server();
   void set_client_change(void (*changed)(void* owner), void* owner);
 

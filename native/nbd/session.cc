@@ -50,7 +50,7 @@ Session::Session(const SessionWorld& world, io::SocketId socket)
 
 Session::~Session() {
   BM_ASSERT(ended_);
-  BM_ASSERT(idle());
+  BM_ASSERT(idle() || abandoned_);
   for (SessionPiece& piece : pieces_) {
     if (piece.request != nullptr && piece.piece.buffer != nullptr) {
       drop_buffer(*piece.piece.buffer);
@@ -61,7 +61,7 @@ Session::~Session() {
     if (request.link.linked()) request.link.unlink();
   }
   BM_ASSERT(held_bytes_ == 0);
-  world_.io.close_socket(socket_);
+  if (!abandoned_) world_.io.close_socket(socket_);
 }
 
 void Session::start() {
@@ -85,12 +85,25 @@ void Session::end() {
   if (ended_) return;
   ended_ = true;
   world_.io.shutdown(socket_);
+  let_go();
+  world_.host.want_run(*this);
+}
+
+void Session::abandon() {
+  BM_ASSERT(!receive_.impl.pending);
+  BM_ASSERT(!send_.impl.pending);
+  ended_ = true;
+  abandoned_ = true;
+  let_go();
+}
+
+// An incomplete piece is never submitted; its buffer goes with those not yet sent, at the end.
+void Session::let_go() {
   if (place_.waiter.link.linked()) world_.pool.cancel(place_.waiter);
   if (reserved_ != nullptr) drop_buffer(*reserved_);
   reserved_ = nullptr;
-  filling_ = nullptr;  // an incomplete piece is never submitted; the destructor frees it
+  filling_ = nullptr;
   if (send_link.linked()) send_link.unlink();
-  world_.host.want_run(*this);
 }
 
 void Session::on_receive(io::Op& op, int32_t result) {

@@ -55,7 +55,7 @@ struct SessionWorld {
 class Session {
  public:
   Session(const SessionWorld& world, io::SocketId socket);
-  // Only when idle() after end(). Closes the socket.
+  // Only when idle() after end(), then it closes the socket; or after abandon().
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -65,6 +65,8 @@ class Session {
   void send_gathered();
   // Ends the connection; requests in flight are finished but not answered. May be called twice.
   void end();
+  // The Io crashed, in a simulated world, and this goes with it: nothing is in flight any more.
+  void abandon();
   bool ended() const { return ended_; }
   bool idle() const { return !receive_.impl.pending && !send_.impl.pending && at_backend_ == 0; }
   bool in_transmission() const { return state_ != State::kHandshake; }
@@ -105,6 +107,7 @@ class Session {
   // session.cc: the stream
   static void on_receive(io::Op& op, int32_t result);
   void received(int32_t result);
+  void let_go();
   void receive_more();
   void advance();
   bool advance_handshake();
@@ -153,6 +156,7 @@ class Session {
   io::SocketId socket_;
   State state_ = State::kHandshake;
   bool ended_ = false;
+  bool abandoned_ = false;
   bool transmission_next_ = false;  // once the handshake's last output is sent
   bool hang_up_next_ = false;
   Handshake handshake_;

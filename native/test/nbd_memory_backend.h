@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <vector>
 
@@ -25,11 +26,16 @@ class MemoryBackend final : public Backend {
     uint32_t length;
   };
 
-  MemoryBackend(io::Io& io, uint64_t bytes) : io_(io), bytes_(bytes) {
+  MemoryBackend(io::Io& io, uint64_t bytes)
+      : io_(io), size_bytes_(bytes), bytes_(static_cast<std::byte*>(std::calloc(bytes, 1))) {
+    BM_ASSERT(bytes_ != nullptr);
     timer_.owner = this;
     timer_.fire = [](io::Timer& timer) { static_cast<MemoryBackend*>(timer.owner)->complete(); };
   }
-  ~MemoryBackend() { io_.disarm(timer_); }
+  ~MemoryBackend() {
+    io_.disarm(timer_);
+    std::free(bytes_);
+  }
 
   void submit(Piece& piece) override {
     check(piece);
@@ -46,7 +52,7 @@ class MemoryBackend final : public Backend {
     held = false;
     if (!waiting_.empty() && !timer_.link.linked()) io_.arm(timer_, io_.now_us() + delay_us);
   }
-  std::byte* at(uint64_t offset) { return bytes_.data() + offset; }
+  std::byte* at(uint64_t offset) { return bytes_ + offset; }
 
   bool held = false;
   bool null = false;  // moves no data, for measurements
@@ -61,7 +67,7 @@ class MemoryBackend final : public Backend {
  private:
   void check(const Piece& piece) const {
     BM_ASSERT(piece.done != nullptr);
-    BM_ASSERT(piece.offset + piece.length <= bytes_.size());
+    BM_ASSERT(piece.offset + piece.length <= size_bytes_);
     if (piece.kind == PieceKind::kFlush) {
       BM_ASSERT(piece.length == 0);
       return;
@@ -108,7 +114,8 @@ class MemoryBackend final : public Backend {
 
   io::Io& io_;
   io::Timer timer_;
-  std::vector<std::byte> bytes_;
+  uint64_t size_bytes_;
+  std::byte* bytes_;  // calloc: pages that are never touched cost nothing
   List<Piece, &Piece::link> waiting_;
 };
 

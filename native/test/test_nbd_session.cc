@@ -518,6 +518,40 @@ TEST(nbd_server_stops_with_requests_in_flight_and_starts_again) {
   CHECK(s.run_to(s.connect(), 18));
 }
 
+TEST(nbd_server_goes_with_a_crash) {
+  SimWorld world(12);
+  SimIo io(world);
+  SimIo client_io(world);
+  BufferPool pool;
+  CHECK(pool.init(256u << 10).ok());
+  MemoryBackend backend(io, kSize);
+  struct Handler : BatchHandler {
+    Server* server = nullptr;
+    void batch_end() override { server->batch_end(); }
+    void woken() override {}
+  } handler;
+  io.set_handler(&handler);
+  {
+    Server server(io, pool, backend);
+    handler.server = &server;
+    Export exported;
+    exported.size_bytes = kSize;
+    const SocketId listener = world.listen(io);
+    server.start(listener, exported);
+    backend.delay_us = 1'000;
+    Client first(client_io, world.connect(client_io, listener));
+    Client second(client_io, world.connect(client_io, listener));
+    for (Client* client : {&first, &second}) {
+      client->say(be32(3) + "IHAVEOPT" + be32(1) + be32(0));
+      client->say(request(Command::kWrite, 1, 0, 1u << 20) + pattern(1u << 20, 1));
+    }
+    CHECK(world.run_until([&] { return backend.seen.size() == 3; }, kPatience));
+    world.crash(io, SimCrash::kPower);
+    world.crash(client_io, SimCrash::kProcess);
+  }
+  CHECK_EQ(pool.free_bytes(), pool.region_bytes());
+}
+
 TEST(nbd_session_garbage_at_random) {
   for (uint64_t seed = 1; seed <= 60; seed++) {
     Setting s(seed, 512u << 10, 8u << 20);
