@@ -141,7 +141,7 @@ export class Bus {
 
   private listen(): void {
     this.bus.on('error', (error: unknown) => {
-      this.lastError = error instanceof Error ? error.message : String(error);
+      this.lastError = String(error).replace(/^Error: /, '');
       this.stream.destroy();
     });
     this.stream.once('close', () => {

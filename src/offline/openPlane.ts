@@ -1,16 +1,11 @@
 /**
  * Loads the data plane for what runs without the service, and closes it behind it.
  */
-import { join } from 'node:path';
+import { openNativePlane } from '../plane/nativePlane';
 import type { Plane } from '../plane/plane';
 
-interface PlaneModule {
-  readonly openNativePlane: () => Plane;
-}
-
+/** @throws Failed when the addon is not built, and whatever `action` throws */
 export async function withPlane<T>(action: (plane: Plane) => Promise<T>): Promise<T> {
-  const path = join(__dirname, '../plane/nativePlane.js');
-  const { openNativePlane } = (await import(path)) as PlaneModule;
   const plane = openNativePlane();
   try {
     return await action(plane);

@@ -4,6 +4,7 @@ import { Variant } from 'dbus-next';
 import type { Signal } from '../../../src/cli/bus';
 import { ChangeTracker } from '../../../src/cli/changes';
 import type { MirrorEvent } from '../../../src/cli/changes';
+import type { Properties } from '../../../src/cli/statusMap';
 import { renderEvent, renderJsonEvent } from '../../../src/cli/eventsView';
 import { plainPainter } from '../../../src/cli/style';
 
@@ -17,7 +18,7 @@ const NOON = new Date(2026, 10, 21, 12, 0, 5);
 function tracker(): ChangeTracker {
   const fresh = new ChangeTracker();
   fresh.begin(
-    new Map([
+    new Map<string, Map<string, Properties>>([
       [BETA, new Map([[PEER, { ConnectionState: 'Connecting', ReplicationState: 'Off' }]])],
       [R0, new Map([[DEVICE, { Role: 'Secondary', DiskState: 'UpToDate' }]])],
     ]),
@@ -39,7 +40,7 @@ function lines(events: readonly MirrorEvent[]): (string | undefined)[] {
 
 test('the state to begin with, devices before their peers', () => {
   const events = new ChangeTracker().begin(
-    new Map([
+    new Map<string, Map<string, Properties>>([
       [BETA, new Map([[PEER, { ConnectionState: 'Connected', OutOfSyncBytes: 4096n }]])],
       [R0, new Map([[DEVICE, { Role: 'Primary', DiskState: 'UpToDate', SizeBytes: 1n << 30n }]])],
       [`${ROOT}/jobs/1`, new Map()],

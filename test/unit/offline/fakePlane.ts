@@ -1,0 +1,48 @@
+// A data plane in memory: metadata by the path that holds it. Only what works without a service.
+
+import { MirrorError } from '../../../src/model/errors';
+import type { NodeName, ResourceName } from '../../../src/model/states';
+import type { CreateMetadataSpec, Metadata, Plane } from '../../../src/plane/plane';
+
+export class FakePlane {
+  readonly created: CreateMetadataSpec[] = [];
+  readonly present = new Map<string, Metadata>();
+  /** createMetadata fails with it. */
+  nextError: MirrorError | undefined;
+
+  asPlane(): Plane {
+    return this as unknown as Plane;
+  }
+
+  async readMetadata(disk: string, metaDisk: string): Promise<Metadata> {
+    const found = this.present.get(metaDisk === 'internal' ? disk : metaDisk);
+    if (found === undefined) throw new MirrorError('NotAttached', `${disk} has no metadata`);
+    return found;
+  }
+
+  async createMetadata(spec: CreateMetadataSpec): Promise<Metadata> {
+    this.created.push(spec);
+    if (this.nextError !== undefined) throw this.nextError;
+    return metadataOf(spec.resource, spec.node);
+  }
+}
+
+export function metadataOf(resource: string, node: string): Metadata {
+  return {
+    resource: resource as ResourceName,
+    node: node as NodeName,
+    generation: 1n,
+    sizeBytes: 1n << 30n,
+    blockBytes: 512,
+    currentUuid: 4n,
+    historyUuids: [],
+    consistent: false,
+    wasUpToDate: false,
+    primaryIndicator: false,
+    outdated: false,
+    crashed: false,
+    crashedPrimary: false,
+    writeSequence: 0n,
+    peers: [],
+  };
+}
