@@ -34,6 +34,7 @@ import type { Notifier } from './systemd/notifier';
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
 const STANDARD_OUTPUT = 1;
+const STATUS_INTERVAL_MS = 1000;
 
 /** How long callers wait for what was up to be up again; then they see what there is. */
 const RESTORE_PATIENCE_MS = 10_000;
@@ -106,7 +107,7 @@ async function start(settings: Settings, addresses: readonly string[], log: Logg
   restored.open();
   daemon.watchdog.start(watchdogIntervalMs(process.env, process.pid));
   notifier.ready(statusText(service));
-  service.changes.subscribe(() => notifier.status(statusText(service)));
+  keepStatus(service, notifier);
   log.info({ resources: service.devices().length }, 'ready');
 }
 
@@ -186,6 +187,17 @@ async function reload(daemon: Daemon): Promise<void> {
   await daemon.service.reload().catch(() => undefined);
   daemon.notifier.ready(statusText(daemon.service));
   daemon.log.info('reloaded');
+}
+
+/** At most once a second. */
+function keepStatus(service: MirrorService, notifier: Notifier): void {
+  let timer: NodeJS.Timeout | undefined;
+  service.changes.subscribe(() => {
+    timer ??= setTimeout(() => {
+      timer = undefined;
+      notifier.status(statusText(service));
+    }, STATUS_INTERVAL_MS).unref();
+  });
 }
 
 function statusText(service: MirrorService): string {

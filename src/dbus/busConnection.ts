@@ -3,11 +3,12 @@
  * tries again with back-off until closed. What is exported does not depend on it: the caller's
  * objects stay, and messages sent while there is no bus are dropped.
  */
+import { setTimeout as wait } from 'node:timers/promises';
 import type { Message } from 'dbus-next';
 import type { Logger } from 'pino';
 import { MirrorError, toMirrorError } from '../model/errors';
 import { BusSession } from './busSession';
-import { MAX_RECONNECT_MS, MIN_RECONNECT_MS } from './limits';
+import { MAX_RECONNECT_MS, MIN_RECONNECT_MS, NAME_WAIT_MS } from './limits';
 
 export interface BusConnectionOptions {
   /** As resolveBusAddress gives them; tried in turn. */
@@ -35,11 +36,19 @@ export class BusConnection {
    * @throws Failed when another service has the name
    */
   async start(): Promise<void> {
-    try {
-      await this.connect();
-    } catch (error) {
-      if (error instanceof NameTaken) throw new MirrorError('Failed', error.message);
-      this.tellAndRetry(toMirrorError(error).message);
+    const end = Date.now() + NAME_WAIT_MS;
+    for (;;) {
+      try {
+        await this.connect();
+        return;
+      } catch (error) {
+        if (!(error instanceof NameTaken)) {
+          this.tellAndRetry(toMirrorError(error).message);
+          return;
+        }
+        if (Date.now() >= end) throw new MirrorError('Failed', error.message);
+      }
+      await wait(MIN_RECONNECT_MS);
     }
   }
 

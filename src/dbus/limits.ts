@@ -8,6 +8,8 @@ export const MAX_PENDING_CALLS = 256;
 export const MAX_KNOWN_CALLERS = 1024;
 /** Deadline of every call this side makes, and of connecting. */
 export const CALL_DEADLINE_MS = 5000;
+/** How long a start waits for the name that a service just killed may still own. */
+export const NAME_WAIT_MS = 2000;
 export const MIN_RECONNECT_MS = 200;
 export const MAX_RECONNECT_MS = 5000;
 /** How long the end of the connection may take to send what was written. */

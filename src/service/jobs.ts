@@ -99,7 +99,7 @@ export class JobRegistry {
   }
 
   private end(job: Job, state: JobState, message: string): void {
-    job.fraction = state === 'done' ? 1 : clampFraction(job.run.progress().fraction);
+    job.fraction = state === 'done' ? 1 : job.fraction;
     job.state = state;
     job.message = message;
     job.removal = setTimeout(() => this.remove(job), JOB_KEEP_MS);

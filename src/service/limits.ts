@@ -14,6 +14,8 @@ export const MAX_WAITING_PER_RESOURCE = 32;
 export const RESTORE_AT_ONCE = 4;
 /** How long closing all devices may take when the service ends. */
 export const CLOSE_DEADLINE_MS = 20_000;
+/** How long a start waits for a run-dir that a service just killed may still hold. */
+export const LOCK_WAIT_MS = 2000;
 export const RESOLVE_DEADLINE_MS = 5000;
 export const MAX_UP_LIST_BYTES = 1024 * 1024;
 /** What is shown of a stranger's text. */

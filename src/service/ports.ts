@@ -32,6 +32,8 @@ interface Port {
 
 export class Ports {
   private readonly ports = new Map<string, Port>();
+  /** A peer that tries again and again is logged once. */
+  private lastRefusal = '';
 
   constructor(private readonly options: PortsOptions) {}
 
@@ -96,7 +98,10 @@ export class Ports {
   }
 
   private refuse(connection: IncomingConnection, frame: string, why: string): void {
-    this.options.log.info({ from: connection.socket.remoteAddress, why }, 'connection refused');
+    const from = connection.socket.remoteAddress;
+    const refusal = `${from.slice(0, from.lastIndexOf(':'))} ${why}`;
+    if (refusal !== this.lastRefusal) this.options.log.info({ from, why }, 'connection refused');
+    this.lastRefusal = refusal;
     this.options.plane.refuse(connection.socket, frame);
   }
 }

@@ -10,6 +10,7 @@ import { spawnSync } from 'node:child_process';
 import { closeSync, lstatSync, mkdirSync, openSync, readdirSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { MirrorError, toMirrorError } from '../model/errors';
+import { LOCK_WAIT_MS } from './limits';
 
 const LOCK_FILE = 'blkmirrord.lock';
 const FOLDER_MODE = 0o755;
@@ -22,9 +23,9 @@ export interface RunDir {
 }
 
 /** @throws DeviceInUse (another service has it), Failed */
-export function claimRunDir(path: string): RunDir {
+export function claimRunDir(path: string, waitMs = LOCK_WAIT_MS): RunDir {
   makeFolder(path);
-  const release = takeLock(join(path, LOCK_FILE), path);
+  const release = takeLock(join(path, LOCK_FILE), path, waitMs);
   removeSockets(path);
   return { path, release };
 }
@@ -38,11 +39,11 @@ export function makeFolder(path: string): void {
   }
 }
 
-function takeLock(file: string, runDir: string): () => void {
+function takeLock(file: string, runDir: string, waitMs: number): () => void {
   const descriptor = openLock(file);
-  const flock = spawnSync('flock', ['--nonblock', '3'], {
+  const flock = spawnSync('flock', ['--timeout', String(waitMs / 1000), '3'], {
     stdio: ['ignore', 'ignore', 'ignore', descriptor],
-    timeout: FLOCK_DEADLINE_MS,
+    timeout: waitMs + FLOCK_DEADLINE_MS,
   });
   if (flock.status === 0) return closingOnce(descriptor);
   closeSync(descriptor);

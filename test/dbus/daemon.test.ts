@@ -64,7 +64,7 @@ test('a second one on the same bus is refused', async () => {
   expect(outcome.stderr).toMatch(/^blkmirrord: another service owns org\.blkmirror\.Mirror1/);
 });
 
-test('what was up is up again after a kill and after a clean end, until it is taken down', async () => {
+test('what was up is up again after a kill and a clean end, until it is taken down', async () => {
   await node.up('r0');
   await node.kill9();
   await node.start();

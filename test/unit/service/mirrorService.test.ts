@@ -94,7 +94,7 @@ test('down that is refused leaves everything as it is', async () => {
   expect(upFile()).toEqual({ up: ['r0'] });
 });
 
-test('after a restart what was up is up again; what fails is told and stays on the list', async () => {
+test('after a restart what was up is up again; what fails is told and kept', async () => {
   for (const name of ['r0', 'r1', 'r2']) world.configure(name);
   for (const name of ['r0', 'r1', 'r2']) await world.service.up(name);
   await world.service.down('r2');

@@ -27,7 +27,7 @@ test('it is made if missing', () => {
 
 test('a second claim is refused until the first is released', () => {
   const first = claimRunDir(folder);
-  expect(() => claimRunDir(folder)).toThrow(
+  expect(() => claimRunDir(folder, 50)).toThrow(
     expect.objectContaining({ code: 'DeviceInUse' }) as MirrorError,
   );
   first.release();
@@ -39,7 +39,7 @@ test('the claim of a process that was killed is gone', async () => {
   const script = `exec 9>>"$1/blkmirrord.lock"; flock -n 9; echo locked; exec sleep 60`;
   const child = spawn('sh', ['-c', script, 'sh', folder], { stdio: ['ignore', 'pipe', 'ignore'] });
   await once(child.stdout, 'data');
-  expect(() => claimRunDir(folder)).toThrow(MirrorError);
+  expect(() => claimRunDir(folder, 50)).toThrow(MirrorError);
   child.kill('SIGKILL');
   await once(child, 'exit');
   claimRunDir(folder).release();
