@@ -40,7 +40,7 @@ engine::PeerPatch peer_patch_of(const Napi::Object& object) {
   patch.bitmap_uuid = maybe_bigint(object, "bitmapUuid");
   patch.generation = maybe_bigint(object, "generation");
   patch.outdated = maybe_flag(object, "outdated");
-  patch.full_sync = maybe_flag(object, "fullSync").value_or(false);
+  patch.full_sync = maybe_flag(object, "fullSync");
   return patch;
 }
 
