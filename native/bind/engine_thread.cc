@@ -23,6 +23,21 @@ host::Failure start_failure(const char* step, int error) {
                      "): " + std::strerror(error) + advice};
 }
 
+// Stands between ring and engine: runs the engine's batches, then publishes what they told.
+class Batches final : public io::BatchHandler {
+ public:
+  Batches(engine::Engine& engine, EventRing& events) : engine_(engine), events_(events) {}
+  void batch_end() override {
+    engine_.batch_end();
+    events_.publish();
+  }
+  void woken() override { engine_.woken(); }
+
+ private:
+  engine::Engine& engine_;
+  EventRing& events_;
+};
+
 }  // namespace
 
 EngineThread::EngineThread(StartSpec spec, void (*notify)(void* owner), void* owner)
@@ -186,6 +201,8 @@ void EngineThread::run_engine(io::UringIo& io, Claims& claims) {
         at->thread->run_commands(*at->engine, *at->io);
       },
       &hook);
+  Batches batches(engine, events_);
+  io.set_handler(&batches);
   adopt(io, claims);
   engine.attach(spec_.attach, attach_completion_);
   open_mailbox(io);

@@ -27,23 +27,24 @@ EventRing::EventRing(void (*notify)(void* owner), void* owner)
 }
 
 uint64_t EventRing::used() const {
-  const uint64_t head = head_.load(std::memory_order_relaxed);
   const uint64_t tail = tail_.load(std::memory_order_acquire);
-  BM_ASSERT(head - tail <= kEvents);
-  return head - tail;
+  BM_ASSERT(filled_ - tail <= kEvents);
+  return filled_ - tail;
 }
 
 Event& EventRing::next(EventKind kind) {
   BM_ASSERT(used() < kEvents);
-  Event& event = (*events_)[head_.load(std::memory_order_relaxed) % kEvents];
+  Event& event = (*events_)[filled_++ % kEvents];
   event = Event{};
   event.kind = kind;
   event.text_end = arena_head_;
   return event;
 }
 
-void EventRing::push() {
-  head_.fetch_add(1, std::memory_order_release);
+void EventRing::publish() {
+  BM_ASSERT(head_.load(std::memory_order_relaxed) <= filled_);
+  if (head_.load(std::memory_order_relaxed) == filled_) return;
+  head_.store(filled_, std::memory_order_release);
   notify_(owner_);
 }
 
@@ -57,22 +58,18 @@ bool EventRing::try_place(uint32_t bytes, uint64_t* start) const {
   return *start + bytes - tail <= kArenaBytes;
 }
 
-void EventRing::attached() {
-  next(EventKind::kAttached);
-  push();
-}
+void EventRing::attached() { next(EventKind::kAttached); }
 
 void EventRing::completed(uint64_t ticket, int error, const char* what) {
   Event& event = next(EventKind::kCompleted);
   event.ticket = ticket;
   event.error = error;
   copy_text(event.detail, what == nullptr ? "" : what);
-  push();
 }
 
 void EventRing::ended() {
   next(EventKind::kEnded);
-  push();
+  publish();
 }
 
 bool EventRing::take_overflow(uint32_t* slot, uint32_t* incarnation) {
@@ -105,7 +102,6 @@ void EventRing::control(uint32_t slot, uint32_t incarnation, std::span<const std
   event.incarnation = incarnation;
   event.text_at = uint32_t(start % kArenaBytes);
   event.text_bytes = bytes;
-  push();
 }
 
 void EventRing::link_closed(uint32_t slot, uint32_t incarnation, engine::Loss loss,
@@ -119,34 +115,29 @@ void EventRing::link_closed(uint32_t slot, uint32_t incarnation, engine::Loss lo
   event.loss = loss;
   copy_text(event.detail,
             overflowed ? "control frames came faster than they were handled" : detail);
-  push();
 }
 
 void EventRing::resync_started(uint32_t slot, uint32_t incarnation) {
   Event& event = next(EventKind::kResyncStarted);
   event.slot = slot;
   event.incarnation = incarnation;
-  push();
 }
 
 void EventRing::resync_finished(uint32_t slot, uint32_t incarnation) {
   Event& event = next(EventKind::kResyncFinished);
   event.slot = slot;
   event.incarnation = incarnation;
-  push();
 }
 
 void EventRing::generation_changed() {
   if (generation_waits_.exchange(true)) return;
   next(EventKind::kGenerationChanged);
-  push();
 }
 
 void EventRing::clients_changed(uint32_t count) {
   client_count_.store(count);
   if (clients_wait_.exchange(true)) return;
   next(EventKind::kClientsChanged);
-  push();
 }
 
 void EventRing::disk_failed(const char* what, int error) {
@@ -155,7 +146,6 @@ void EventRing::disk_failed(const char* what, int error) {
   Event& event = next(EventKind::kDiskFailed);
   event.error = error;
   copy_text(event.detail, what);
-  push();
 }
 
 void EventRing::metadata_changed(const meta::Superblock& superblock) {

@@ -2,7 +2,8 @@
 // fills it, and the main thread, which empties it. No lock, and nothing is allocated or waited
 // for on the engine's side, however long JavaScript sleeps.
 //
-// - Order is kept, completions of commands included.
+// - Order is kept, completions of commands included. publish() makes visible what was put in
+//   since, at the end of a batch: whoever is told sees the statistics of that batch.
 // - generation_changed and clients_changed are coalesced while one waits to be taken.
 // - Control frames may not use the last slots and bytes: when they find no room their link is
 //   marked (overflow) and its owner closes it. The rest is bounded by the commands JavaScript
@@ -50,13 +51,15 @@ struct Event {
 
 class EventRing final : public engine::EventSink {
  public:
-  // `notify` is called on the engine's thread after each event.
+  // `notify` is called on the engine's thread when there is something new to take.
   EventRing(void (*notify)(void* owner), void* owner);
 
   // The engine's thread.
   void attached();
   void completed(uint64_t ticket, int error, const char* what);
+  // The last event; published at once.
   void ended();
+  void publish();
   // The next link that lost a control frame and is to be closed; false: none.
   bool take_overflow(uint32_t* slot, uint32_t* incarnation);
 
@@ -88,9 +91,8 @@ class EventRing final : public engine::EventSink {
     uint32_t incarnation = 0;
   };
 
-  // The slot to fill; push() makes it visible.
+  // The slot to fill.
   Event& next(EventKind kind);
-  void push();
   uint64_t used() const;
   bool try_place(uint32_t bytes, uint64_t* start) const;
 
@@ -98,7 +100,8 @@ class EventRing final : public engine::EventSink {
   void* owner_;
   std::unique_ptr<std::array<Event, kEvents>> events_;
   std::unique_ptr<std::array<std::byte, kArenaBytes>> arena_;
-  std::atomic<uint64_t> head_{0};        // events ever pushed
+  uint64_t filled_ = 0;                  // the engine's: events ever put in
+  std::atomic<uint64_t> head_{0};        // events ever published
   std::atomic<uint64_t> tail_{0};        // events ever taken
   uint64_t arena_head_ = 0;              // the engine's: bytes ever used
   std::atomic<uint64_t> arena_tail_{0};  // bytes ever given back

@@ -51,18 +51,18 @@ export const DIAL_CODES: ErrnoCodes = {
   ETIMEDOUT: 'TimedOut',
 };
 
-/** The errno's name of an error that came from the addon; undefined for any other. */
-export function errnoOf(error: unknown): string | undefined {
-  if (!(error instanceof Error) || !('code' in error)) return undefined;
-  return typeof error.code === 'string' ? error.code : undefined;
+/** A text member of an error, whichever realm made it. */
+function textOf(error: unknown, member: 'code' | 'message'): string | undefined {
+  if (typeof error !== 'object' || error === null) return undefined;
+  const value: unknown = Reflect.get(error, member);
+  return typeof value === 'string' ? value : undefined;
 }
 
 /** The addon's error, whose message is for the user already, with a code of the table. */
 export function toPlaneError(error: unknown, codes: ErrnoCodes): MirrorError {
   if (error instanceof MirrorError) return error;
-  const code = codes[errnoOf(error) ?? ''] ?? 'Failed';
-  const message = error instanceof Error ? error.message : String(error);
-  return new MirrorError(code, message, { cause: error });
+  const code = codes[textOf(error, 'code') ?? ''] ?? 'Failed';
+  return new MirrorError(code, textOf(error, 'message') ?? String(error), { cause: error });
 }
 
 /** How an operation on a device ended when it did not go well. */
