@@ -35,6 +35,7 @@ SocketId SimNet::connect(SimIo& node, SocketId listener) {
 }
 
 void SimNet::set_partition(SimIo& a, SimIo& b, bool partitioned) {
+  BM_ASSERT(&a != &b);
   const std::pair<uint32_t, uint32_t> link = std::minmax(a.index(), b.index());
   std::erase(partitions_, link);
   if (partitioned) {
@@ -158,6 +159,7 @@ void SimNet::on_receive(SocketId id) {
 }
 
 void SimNet::on_send(SocketId id) {
+  BM_ASSERT(at(id).send_due || !at(id).open);
   Socket& socket = at(id);
   socket.send_due = false;
   if (socket.sending == nullptr) return;
@@ -297,6 +299,7 @@ void SimNet::reset_one(uint32_t index) {
 
 // Copies what has arrived, or a random first part of it, into the operation's vector.
 size_t SimNet::read_arrived(Socket& socket, Op& op) {
+  BM_ASSERT(socket.read_position <= socket.arrived.size());
   size_t left = socket.arrived.size() - socket.read_position;
   if (split_receives && left > 1 && world_.random().chance(3)) {
     left = world_.random().between(1, left);

@@ -53,6 +53,7 @@ void SimWorld::set_partition(SimIo& a, SimIo& b, bool partitioned) {
 void SimWorld::reset(SocketId socket) { net_.reset(socket); }
 
 void SimWorld::crash(SimIo& node, SimCrash how) {
+  BM_ASSERT(nodes_[node.index_] == &node);
   for (const Event& event : heap_) {
     if (event.node != node.index_ || event.life != node.life_ || event.op == nullptr) continue;
     Op& op = *event.op;
@@ -85,6 +86,7 @@ bool SimWorld::step() {
 }
 
 bool SimWorld::run_until(const std::function<bool()>& predicate, uint64_t max_us) {
+  BM_ASSERT(predicate != nullptr);
   const uint64_t end_us = now_us_ + max_us;
   for (size_t i = 0; i < nodes_.size(); i++) {
     if (nodes_[i] != nullptr) end_batch(*nodes_[i], nodes_[i]->life_);
@@ -157,6 +159,8 @@ bool SimWorld::deliver_timer(uint64_t before_us) {
 }
 
 void SimWorld::deliver(const Event& event) {
+  BM_ASSERT(event.node < nodes_.size());
+  BM_ASSERT(nodes_[event.node] != nullptr);
   SimIo& node = *nodes_[event.node];
   switch (event.kind) {
     case EventKind::kDisk:
@@ -215,6 +219,8 @@ uint64_t SimWorld::disk_delay_us(DiskId disk, const Op& op) {
 
 // What the operation does to the disk, and its result.
 int32_t SimWorld::apply(Op& op) {
+  BM_ASSERT(op.impl.pending);
+  BM_ASSERT(op.impl.kind <= kSimZero);
   DiskEntry& entry = disks_[static_cast<uint32_t>(op.impl.fd)];
   SimDisk& disk = *entry.disk;
   if (const int32_t error = injected(entry, op); error != 0) return error;

@@ -430,6 +430,7 @@ void UringIo::Private::deliver() {
 }
 
 void UringIo::Private::finish(Op& op, int32_t result) {
+  BM_ASSERT(op.complete != nullptr);
   UringOutcome outcome = judge_completion(op, result);
   if (outcome.again) {
     BM_ASSERT(!op.impl.link.linked());

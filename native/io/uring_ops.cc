@@ -87,6 +87,7 @@ UringOutcome judge_zero(int32_t result) {
 
 // Steps over what was sent.
 UringOutcome judge_send(Op& op, int32_t result) {
+  BM_ASSERT(op.impl.length > 0);
   if (result < 0) return {false, result};
   if (result == 0) return {false, -EPIPE};
   auto* parts = reinterpret_cast<iovec*>(op.impl.address);

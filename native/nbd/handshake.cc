@@ -83,6 +83,7 @@ Handshake::Step Handshake::client_flags(std::span<const std::byte> input) {
 }
 
 Handshake::Step Handshake::option(std::span<const std::byte> input) {
+  BM_ASSERT(skip_bytes_ == 0);
   WireOption wire;
   if (input.size() < sizeof wire) return {0, Next::kInput};
   std::memcpy(&wire, input.data(), sizeof wire);
@@ -110,6 +111,8 @@ Handshake::Step Handshake::skip(std::span<const std::byte> input) {
 }
 
 Handshake::Next Handshake::answer(uint32_t option, std::span<const std::byte> data) {
+  BM_ASSERT(state_ == State::kOption);
+  BM_ASSERT(data.size() <= kOptionBytes);
   switch (Option{option}) {
     case Option::kExportName:
       return export_name(text(data));

@@ -164,6 +164,8 @@ void Server::Private::accept_next() {
 }
 
 void Server::Private::accepted(int32_t result) {
+  BM_ASSERT(running);
+  BM_ASSERT(!accept_again.link.linked());
   if (result >= 0) admit(io::SocketId{static_cast<uint32_t>(result)});
   if (stopping) {
     run_soon();
@@ -175,6 +177,7 @@ void Server::Private::accepted(int32_t result) {
 }
 
 void Server::Private::admit(io::SocketId socket) {
+  BM_ASSERT(count <= limits::kClients);
   if (stopping || count == limits::kClients) {
     io().close_socket(socket);
     return;

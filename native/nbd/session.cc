@@ -72,6 +72,7 @@ void Session::start() {
 
 void Session::run() {
   if (ended_) return;
+  BM_ASSERT(!run_link.linked());
   for (Request* request = uncut_.front(); request != nullptr;) {
     Request* next = uncut_.next(*request);
     cut_zeroes(*request);
@@ -111,6 +112,8 @@ void Session::on_receive(io::Op& op, int32_t result) {
 }
 
 void Session::received(int32_t result) {
+  BM_ASSERT(blocked_ == Blocked::kNo || ended_);
+  BM_ASSERT(state_ != State::kDisconnecting || ended_);
   if (ended_) {
     world_.host.want_run(*this);
     return;
@@ -173,6 +176,8 @@ void Session::advance() {
 
 // One message; false when more input is needed.
 bool Session::advance_handshake() {
+  BM_ASSERT(!transmission_next_);
+  BM_ASSERT(!hang_up_next_);
   const Handshake::Step step = handshake_.step({stream_.get() + stream_begin_, available()});
   BM_ASSERT(step.consumed <= available());
   stream_begin_ += static_cast<uint32_t>(step.consumed);
@@ -189,6 +194,8 @@ bool Session::advance_handshake() {
 
 // False when more input is needed or something is awaited.
 bool Session::advance_transmission() {
+  BM_ASSERT(current_ == nullptr || refused_ == nullptr);
+  BM_ASSERT(filling_ == nullptr || current_ != nullptr);
   if (skip_bytes_ > 0 || refused_ != nullptr) return skip_payload();
   if (current_ != nullptr) return start_current();
   return take_header();

@@ -9,6 +9,8 @@ namespace blkmirror::nbd {
 
 // Goes on with the request that was parsed last; false when something is awaited.
 bool Session::start_current() {
+  BM_ASSERT(current_ != nullptr);
+  BM_ASSERT(blocked_ == Blocked::kNo);
   Request& request = *current_;
   if (request.kind == PieceKind::kFlush) return start_flush(request);
   if (request.header.length == 0) {  // allowed, and there is nothing to do
@@ -87,6 +89,7 @@ bool Session::start_write(Request& request) {
 }
 
 bool Session::fill_write() {
+  BM_ASSERT(filling_ != nullptr);
   Piece& piece = filling_->piece;
   BM_ASSERT(piece.length <= piece.buffer->capacity);
   const uint32_t part = std::min(available(), piece.length - filled_bytes_);
@@ -161,6 +164,8 @@ void Session::free_piece(SessionPiece& piece) {
 
 // A buffer, the one that was waited for, or null: then what is awaited is in `blocked_`.
 Buffer* Session::take_buffer(uint32_t length) {
+  BM_ASSERT(length > 0);
+  BM_ASSERT(length <= limits::kPieceBytes);
   if (reserved_ != nullptr) {
     Buffer* buffer = reserved_;
     BM_ASSERT(buffer->capacity >= length);
@@ -252,6 +257,8 @@ void Session::piece_done(SessionPiece& piece, int error) {
 // Data that is there is sent in order; an error is an answer only while nothing was sent.
 void Session::read_piece_done(SessionPiece& piece) {
   Request& request = *piece.request;
+  BM_ASSERT(request.window_count > 0);
+  BM_ASSERT(!piece.done);
   piece.done = true;
   if (request.error == 0) {
     if (request.window[request.window_first] == &piece) queue_reply(request);
@@ -265,6 +272,7 @@ void Session::read_piece_done(SessionPiece& piece) {
 }
 
 void Session::finish_if_complete(Request& request) {
+  BM_ASSERT(request.kind != PieceKind::kRead);
   if (request.in_flight > 0 || current_ == &request) return;
   if (request.kind == PieceKind::kZero && wants_more_zeroes(request)) {
     BM_ASSERT(request.link.linked());

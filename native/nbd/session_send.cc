@@ -22,6 +22,7 @@ void Session::send_gathered() {
 void Session::on_send(io::Op& op, int32_t result) { static_cast<Session*>(op.owner)->sent(result); }
 
 void Session::sent(int32_t result) {
+  BM_ASSERT(result <= 0);
   if (ended_) {
     world_.host.want_run(*this);
     return;
@@ -42,6 +43,8 @@ void Session::sent(int32_t result) {
 }
 
 void Session::handshake_sent() {
+  BM_ASSERT(!handshake_.output().empty());
+  BM_ASSERT(requests_used_ == 0);
   handshake_.clear_output();
   if (hang_up_next_) {
     end();
@@ -85,6 +88,7 @@ void Session::gather() {
 // The header, then the data as far as it is there and in order; true when all of it is in the
 // batch. Until then nothing else may be sent.
 bool Session::gather_read(Request& request) {
+  BM_ASSERT(request.error == 0);
   if (!request.header_sent) {
     batch_.add_simple(request.header.handle, WireError::kNone);
     request.header_sent = true;
