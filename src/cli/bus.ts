@@ -6,7 +6,7 @@ import type { Socket } from 'node:net';
 import { Message, sessionBus } from 'dbus-next';
 import type { MessageBus } from 'dbus-next';
 import { resolveBusAddress } from '../dbus/busAddress';
-import { MirrorError } from '../model/errors';
+import { MirrorError, toMirrorError } from '../model/errors';
 import { BUS_DEADLINE_MS } from './limits';
 import { busAnswerError, noBus } from './words';
 
@@ -54,7 +54,7 @@ export class Bus {
     private readonly stream: Socket,
   ) {}
 
-  /** @throws NotConnected, TimedOut, InvalidArgs (an address that is none) */
+  /** @throws NotConnected, InvalidArgs (an address that is none) */
   static async open(address: string): Promise<Bus> {
     const resolved = resolveBusAddress(address, process.env);
     if (!resolved.ok) throw new MirrorError('InvalidArgs', resolved.problem);
@@ -79,9 +79,8 @@ export class Bus {
       await bus.beforeLoss(connected, BUS_DEADLINE_MS, 'connecting to the bus');
     } catch (error) {
       stream.destroy();
-      throw error instanceof MirrorError && error.code === 'NotConnected'
-        ? noBus(address, bus.lastError)
-        : error;
+      const { code, message } = toMirrorError(error);
+      throw noBus(address, code === 'TimedOut' ? message : bus.lastError);
     }
     return bus;
   }
@@ -175,7 +174,7 @@ export class Bus {
         reject(new MirrorError('NotConnected', message));
       };
       const timer = setTimeout(() => {
-        const message = `${what}: no answer within ${deadlineMs / 1000} s; see the log of blkmirrord`;
+        const message = `${what}: no answer within ${deadlineMs / 1000} s`;
         reject(new MirrorError('TimedOut', message));
       }, deadlineMs);
       promise.then(resolve, reject).finally(() => {

@@ -5,6 +5,7 @@ import type { ConnectionState, DiskState, ReplicationState, Role } from '../mode
 import type { EventKind, MirrorEvent } from './changes';
 import type { JsonValues } from './statusMap';
 import { connectionSeverity, diskSeverity, replicationSeverity, roleSeverity } from './statusView';
+import { plainPainter } from './style';
 import type { Painter } from './style';
 import { formatBytes, formatPercent, formatRate } from './units';
 
@@ -34,24 +35,26 @@ const WORDS: Readonly<Record<EventKind, string>> = {
 export function renderEvent(event: MirrorEvent, time: Date, paint: Painter): string | undefined {
   const { resource, peer } = event.owner;
   const parts = Object.entries(event.values).flatMap(([name, value]) => {
-    if (event.kind !== 'changed' && isDull(value)) return [];
-    return [renderChange(event, name, value, paint)];
+    const dull = event.kind === 'changed' ? isSilentChange(name, value) : isDull(name, value);
+    return dull || name === 'reason' ? [] : [renderChange(event, name, value, paint)];
   });
+  const reason = event.values.reason;
+  if (typeof reason === 'string' && reason !== '') parts.push(`(${reason})`);
   if (event.kind === 'changed' && parts.length === 0) return undefined;
   const where = paint('strong', peer === undefined ? resource : `${resource} ${peer}`);
   const words = WORDS[event.kind];
   const head = [paint('quiet', clock(time)), where, ...(words === '' ? [] : [words])].join('  ');
-  return parts.length === 0 ? head : `${head}  ${parts.join(', ')}`;
+  return parts.length === 0 ? head : `${head}  ${parts.join(', ').replace(', (', ' (')}`;
 }
 
 function renderChange(event: MirrorEvent, name: string, value: Value, paint: Painter): string {
   const shown = renderValue(name, value, paint);
   const label = LABELS[name] ?? name;
-  if (event.kind !== 'changed' || NUMBERS.has(name)) return `${label} ${shown}`;
   const before = event.before[name] ?? null;
-  return isDull(before)
-    ? `${label} ${shown}`
-    : `${label} ${renderValue(name, before, (_severity, text) => text)} -> ${shown}`;
+  if (event.kind !== 'changed' || NUMBERS.has(name) || isDull(name, before)) {
+    return `${label} ${shown}`;
+  }
+  return `${label} ${renderValue(name, before, plainPainter)} -> ${shown}`;
 }
 
 const LABELS: Readonly<Record<string, string>> = {
@@ -92,8 +95,16 @@ function renderValue(name: string, value: Value, paint: Painter): string {
   }
 }
 
-function isDull(value: Value): boolean {
-  return value === null || value === '' || value === false;
+/** Not worth a word where a state is shown as a whole. */
+function isDull(name: string, value: Value): boolean {
+  if (name === 'resyncDonePercent' && value === 100) return true;
+  return value === null || value === '' || value === false || value === 0;
+}
+
+/** A resync that is over shows as a change of the replication state. */
+function isSilentChange(name: string, value: Value): boolean {
+  if (name === 'resyncBytesPerSecond') return value === 0;
+  return name === 'resyncDonePercent' && value === null;
 }
 
 function clock(time: Date): string {

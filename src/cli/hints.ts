@@ -47,7 +47,11 @@ export function peerHints(device: DeviceStatus, peer: PeerStatus): readonly Hint
 function needsFirstData(device: DeviceStatus): boolean {
   if (device.diskState !== 'Inconsistent' || device.role === 'Primary') return false;
   return device.peers.every(
-    (peer) => peer.connectionState === 'Connected' && peer.diskState === 'Inconsistent',
+    (peer) =>
+      peer.connectionState === 'Connected' &&
+      peer.diskState === 'Inconsistent' &&
+      // The service may have said it already.
+      !peer.reason.includes('--force'),
   );
 }
 

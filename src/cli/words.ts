@@ -71,6 +71,9 @@ export function busAnswerError(error: unknown, address: string): MirrorError {
 export function reasonOf(error: unknown): string {
   const known = toMirrorError(error);
   const text = known.message === '' ? ERROR_CODES[known.code] : known.message;
+  if (known.code === 'TimedOut' && text.includes('no answer')) {
+    return `${text}; it may still be under way, see the log of blkmirrord`;
+  }
   if (known.code !== 'NotAuthorized' || text.includes('root')) return text;
   return `${text}; run this as root`;
 }

@@ -49,7 +49,7 @@ test('the state to begin with, devices before their peers', () => {
   expect(lines(events)).toEqual([
     '12:00:05  r0  is  role Primary, disk UpToDate, size 1 GiB, protocol C',
     '12:00:05  r0 beta  is  connection Connected, replication Off, role Unknown, disk DUnknown, ' +
-      'out of sync 4 KiB, at 0 B/s',
+      'out of sync 4 KiB',
   ]);
 });
 
@@ -57,6 +57,19 @@ test('only what is new is told, with what it was', () => {
   const values = { Role: new Variant('s', 'Primary'), DiskState: new Variant('s', 'UpToDate') };
   const events = tracker().next(changed(R0, DEVICE, values));
   expect(lines(events)).toEqual(['12:00:05  r0  role Secondary -> Primary']);
+});
+
+test('a reason stands behind what it explains; its end is no news', () => {
+  const known = tracker();
+  const lost = {
+    ConnectionState: new Variant('s', 'Unconnected'),
+    Reason: new Variant('s', 'broken pipe'),
+  };
+  expect(lines(known.next(changed(BETA, PEER, lost)))).toEqual([
+    '12:00:05  r0 beta  connection Connecting -> Unconnected (broken pipe)',
+  ]);
+  const over = { Reason: new Variant('s', '') };
+  expect(lines(known.next(changed(BETA, PEER, over)))).toEqual([undefined]);
 });
 
 test('as JSON', () => {
