@@ -27,6 +27,7 @@ import type { OpenDevice } from './service/mirrorService';
 import { Ports } from './service/ports';
 import { claimRunDir, makeFolder } from './service/runDir';
 import type { RunDir } from './service/runDir';
+import { StateLog } from './service/stateLog';
 import { UpList } from './service/upList';
 import { openNotifier, Watchdog, watchdogIntervalMs } from './systemd/notifier';
 import type { Notifier } from './systemd/notifier';
@@ -130,6 +131,7 @@ function assemble(
     upList: new UpList(settings.runDir, log),
     log,
   });
+  new StateLog(service.changes, (name) => service.tryDevice(name), log);
   const ownUid = process.getuid?.() ?? 0;
   const bus = new MirrorBus({ service, addresses, ownUid, ready: restored.opened, log });
   const watchdog = new Watchdog(notifier, () => service.devices(), log);

@@ -73,7 +73,7 @@ export class Dispatcher {
       this.options.beforeReply();
       reply = Message.newMethodReturn(call, action.outSignature, [...body]);
     } catch (error) {
-      this.logUnexpected(call, error);
+      this.logError(call, error);
       reply = errorReply(call, error);
     }
     this.reply(call, reply, send);
@@ -88,10 +88,15 @@ export class Dispatcher {
     }
   }
 
-  private logUnexpected(call: Message, error: unknown): void {
-    if (error instanceof BusRefusal || error instanceof MirrorError) return;
-    const { path, member, sender } = call;
-    this.options.log.error({ err: error, path, member, sender }, 'D-Bus call failed');
+  private logError(call: Message, error: unknown): void {
+    const { member, path, sender } = call;
+    if (error instanceof BusRefusal) return;
+    if (error instanceof MirrorError) {
+      const { code, message } = error;
+      this.options.log.info({ member, path, sender, code, why: message }, 'command refused');
+    } else {
+      this.options.log.error({ err: error, member, path, sender }, 'command failed');
+    }
   }
 
   private find(call: Message): Action {
@@ -114,7 +119,9 @@ export class Dispatcher {
     checkSignature(call, method.inSignature);
     const run = async (): Promise<readonly unknown[]> => {
       await this.options.authorizer.authorize(call.sender, `${spec.name}.${call.member}`);
-      return handler(call.body, { sender: call.sender });
+      const { member, path, sender } = call;
+      this.options.log.info({ member, path, sender }, 'command');
+      return handler(call.body, { sender });
     };
     return { outSignature: method.outSignature, run };
   }
