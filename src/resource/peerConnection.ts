@@ -85,7 +85,9 @@ export class PeerConnection {
     this.standAlone = undefined;
     this.requested = { ...this.requested, ...requests };
     this.backoffMs = RECONNECT_FIRST_MS;
-    if (this.link === undefined && this.dialling === undefined) this.dialSoon(0);
+    if (this.link !== undefined || this.dialling !== undefined) return;
+    this.show({ connectionState: 'Unconnected', reason: '' });
+    this.dialSoon(0);
   }
 
   /** Until connect(); what the administrator asked for is forgotten. */

@@ -37,7 +37,7 @@ export class RoleCommands {
     this.core.promoting = true;
     try {
       await this.settle();
-      this.allow(force);
+      this.refuseEarly(force);
       await this.desk.ask(this.connected());
       await this.take(this.allow(force));
     } catch (error) {
@@ -90,6 +90,13 @@ export class RoleCommands {
 
   private connected(): NodeName[] {
     return [...this.connections.values()].filter((one) => one.isConnected).map((one) => one.peer);
+  }
+
+  /** Before peers are asked. Whether one is Primary it says itself: it may just have been. */
+  private refuseEarly(force: boolean): void {
+    const answer = this.judge(force);
+    if (answer.kind !== 'refused' || answer.code === 'PeerIsPrimary') return;
+    throw new MirrorError(answer.code, answer.message);
   }
 
   private allow(force: boolean): Extract<PromotionAnswer, { readonly kind: 'allowed' }> {

@@ -1,0 +1,204 @@
+// Simultaneous connections and simultaneous promotions, over many seeds; strangers and
+// garbage on the port.
+
+import type { Hello } from '../../../src/resource/hello';
+import { formatHello, parseHello } from '../../../src/resource/hello';
+import { TIMEOUT_MS, World } from '../../support/mirrorWorld';
+
+const seeds = Array.from({ length: 30 }, (_, index) => index + 1);
+
+test.each(seeds)('both dial at once, seed %d', async (seed) => {
+  const world = World.create(['alpha', 'beta'], seed);
+  await world.upInSync();
+  const [alpha, beta] = [world.node('alpha'), world.node('beta')];
+  for (let round = 0; round < 3; round += 1) {
+    world.network.cut('alpha', 'beta');
+    await world.clock.pass(seed * 37);
+    world.network.heal('alpha', 'beta');
+    for (const node of [alpha, beta]) {
+      await world.do(node.resource.disconnect({}));
+      await world.clock.pass(10);
+    }
+    const connects = [alpha, beta].map((node) => node.resource.connect({ discardMyData: false }));
+    await world.do(Promise.all(connects));
+    await world.reach(() => alpha.sees('beta') && beta.sees('alpha'), 10_000);
+  }
+  await world.clock.pass(10_000);
+  expect(world.network.openConnections()).toBe(1);
+  expect(alpha.sees('beta') && beta.sees('alpha')).toBe(true);
+  expect(world.violations).toEqual([]);
+});
+
+test('a restarted peer replaces a connection that looks alive', async () => {
+  const world = World.create(['alpha', 'beta']);
+  await world.upInSync();
+  const [alpha, beta] = [world.node('alpha'), world.node('beta')];
+  for (const end of beta.device.links.values()) end.end.open = false; // dies without a word
+  beta.plane.crash();
+  await world.up('beta');
+  await world.reach(() => alpha.sees('beta') && beta.sees('alpha'), TIMEOUT_MS);
+  expect(world.violations).toEqual([]);
+});
+
+test.each(seeds)('two promotions at once: the lower rank wins, seed %d', async (seed) => {
+  const world = World.create(['alpha', 'beta', 'gamma'].slice(0, 2 + (seed % 2)), seed);
+  await world.upInSync();
+  const [alpha, beta] = [world.node('alpha'), world.node('beta')];
+  await world.do(alpha.resource.demote());
+  await world.clock.pass(1000);
+  const promotions = [beta, alpha].map((node) => node.resource.promote({ force: false }));
+  const results = await world.do(Promise.allSettled(promotions));
+  expect(results.map(({ status }) => status)).toEqual(['rejected', 'fulfilled']);
+  expect(results[0]).toMatchObject({
+    reason: { code: expect.stringMatching(/Primary|Transi/) as string },
+  });
+  expect(alpha.resource.status().role).toBe('Primary');
+  await world.reach(() => beta.peer('alpha').role === 'Primary');
+  expect(beta.device.serving).toBeUndefined();
+  expect(beta.disk.meta.primaryIndicator).toBe(false);
+});
+
+test('a peer that does not answer is not waited for longer than the timeout', async () => {
+  const world = World.create(['alpha', 'beta']);
+  await world.upInSync();
+  const beta = world.node('beta');
+  await world.do(world.node('alpha').resource.demote());
+  await world.clock.pass(100);
+  for (const link of world.node('alpha').device.links.values()) link.end.listen(deaf);
+  await expect(world.do(beta.resource.promote({ force: false }))).rejects.toMatchObject({
+    code: 'TimedOut',
+  });
+  expect(beta.resource.status().role).toBe('Secondary');
+  expect(beta.disk.meta.primaryIndicator).toBe(false);
+});
+
+const deaf = { control: () => undefined, closed: () => undefined, established: () => undefined };
+
+test('a consent ends with the connection', async () => {
+  const world = World.create(['alpha', 'beta']);
+  await world.upInSync();
+  const [alpha, beta] = [world.node('alpha'), world.node('beta')];
+  await world.do(alpha.resource.demote());
+  await world.clock.pass(100);
+  const text = JSON.stringify({ type: 'prepare', id: 77 });
+  const { slot, incarnation } = [...alpha.device.links.values()].at(-1) ?? {
+    slot: 0,
+    incarnation: 0,
+  };
+  alpha.device.sendControl(slot, incarnation, text);
+  await world.clock.pass(10);
+  await expect(world.do(beta.resource.promote({ force: false }))).rejects.toMatchObject({
+    code: 'InTransition',
+  });
+  world.network.cut('alpha', 'beta');
+  await world.clock.pass(10);
+  await world.do(beta.resource.promote({ force: false }));
+  expect(beta.resource.status().role).toBe('Primary');
+});
+
+async function helloOfAlpha(world: World): Promise<Hello> {
+  const heard: string[] = [];
+  world.network.listen('gamma', 7788, (connection) => heard.push(connection.hello));
+  const config = world.config();
+  const nodes = config.nodes.map((node) =>
+    node.name === 'beta' ? { ...node, host: 'gamma', address: 'gamma:7788' } : node,
+  );
+  await world.node('alpha').up({ ...config, nodes });
+  await world.reach(() => heard.length > 0);
+  const parsed = parseHello(heard[0] ?? '');
+  if (parsed.kind !== 'hello') throw new Error(parsed.message);
+  return parsed.hello;
+}
+
+const foreign: [string, Partial<Hello>, RegExp][] = [
+  ['a peer that looks for somebody else', { peer: 'delta' }, /looks for delta but this is beta/],
+  ['another protocol', { protocol: 'A' }, /uses protocol A for r0, beta C/],
+  ['another wire version', { versionMin: 7, versionMax: 9 }, /speaks wire versions 7 to 9/],
+  ['an unknown node', { node: 'delta' }, /delta is no peer of r0 here: its peers are alpha/],
+];
+
+test.each(foreign)('%s is told why', async (_name, change, message) => {
+  const world = World.create(['alpha', 'beta']);
+  const hello = await helloOfAlpha(world);
+  await world.up('beta');
+  const answers: string[] = [];
+  const text = formatHello({ ...hello, ...change });
+  world.node('alpha').crash();
+  const end = world.network.connect('alpha', 'beta', 7788, text);
+  end?.listen({ ...deaf, control: (answer) => answers.push(answer) });
+  await world.reach(() => answers.length > 0);
+  expect(JSON.parse(answers[0] ?? '')).toMatchObject({
+    type: 'refused',
+    code: 'InvalidArgs',
+    message: expect.stringMatching(message) as string,
+  });
+  expect(world.node('beta').disk.meta.generation).toBe(1n);
+});
+
+test('another wire version leaves both nodes StandAlone', async () => {
+  const world = World.create(['alpha', 'beta']);
+  const hello = await helloOfAlpha(world);
+  await world.up('beta');
+  world.node('alpha').crash();
+  const text = formatHello({ ...hello, versionMin: 7, versionMax: 9 });
+  world.network.connect('alpha', 'beta', 7788, text);
+  await world.reach(() => world.node('beta').standsAlone('alpha'));
+  expect(world.node('beta').peer('alpha').reason).toMatch(/upgrade the older one/);
+});
+
+test('a node that answers under another name is refused on both sides', async () => {
+  const world = World.create(['alpha', 'beta']);
+  await world.up('beta');
+  world.network.listen('alpha', 7788, (connection) => {
+    const parsed = parseHello(connection.hello);
+    if (parsed.kind !== 'hello') return;
+    const reply = { ...parsed.hello, node: 'delta', peer: 'beta' };
+    world.node('alpha').plane.refuse(connection.socket, formatHello(reply));
+  });
+  await world.reach(() => world.node('beta').standsAlone('alpha'));
+  expect(world.node('beta').peer('alpha').reason).toMatch(/delta answered where alpha was/);
+});
+
+test('sizes that differ leave both StandAlone with the reason', async () => {
+  const world = World.create(['alpha', 'beta']);
+  world.node('beta').disk.meta.sizeBytes = 4096n;
+  await world.up();
+  await world.reach(() => world.node('alpha').standsAlone('beta'));
+  await world.reach(() => world.node('beta').standsAlone('alpha'));
+  for (const [node, other] of [
+    ['alpha', 'beta'],
+    ['beta', 'alpha'],
+  ] as const) {
+    expect(world.node(node).peer(other).reason).toMatch(/^the sizes of the copies of r0/);
+  }
+});
+
+test.each(['', '{', '[]', '"x"', '{"type":"hello"}', `{"type":"hello","nodes":${'9'.repeat(40)}}`])(
+  'a first frame of %p is refused politely',
+  (text) => {
+    expect(parseHello(text)).toMatchObject({
+      kind: 'refused',
+      message: expect.stringMatching(/^this is no hello of a blkmirror node: /) as string,
+    });
+  },
+);
+
+test.each([
+  '{',
+  '{"type":"nonsense"}',
+  '{"type":"state"}',
+  '{"type":"hello"}',
+  '{"type":"prepare"}',
+])('a control frame of %p ends that connection and nothing else', async (text) => {
+  const world = World.create(['alpha', 'beta']);
+  await world.upInSync();
+  const [alpha, beta] = [world.node('alpha'), world.node('beta')];
+  const { slot, incarnation } = [...alpha.device.links.values()].at(-1) ?? deafLink;
+  alpha.device.sendControl(slot, incarnation, text);
+  await world.reach(() => beta.peer('alpha').reason.startsWith('protocol error'), 1000);
+  await world.reach(() => alpha.sees('beta') && beta.sees('alpha'));
+  expect(alpha.resource.status().role).toBe('Primary');
+  expect(world.violations).toEqual([]);
+});
+
+const deafLink = { slot: 0, incarnation: 0 };
