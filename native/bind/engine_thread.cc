@@ -23,18 +23,22 @@ host::Failure start_failure(const char* step, int error) {
                      "): " + std::strerror(error) + advice};
 }
 
-// Stands between ring and engine: runs the engine's batches, then publishes what they told.
+// Stands between ring and engine: runs the engine's batches, then publishes what they told. An
+// engine that closed in a batch's end must not wait for a next one.
 class Batches final : public io::BatchHandler {
  public:
-  Batches(engine::Engine& engine, EventRing& events) : engine_(engine), events_(events) {}
+  Batches(engine::Engine& engine, io::Io& io, EventRing& events)
+      : engine_(engine), io_(io), events_(events) {}
   void batch_end() override {
     engine_.batch_end();
     events_.publish();
+    if (engine_.closed()) io_.wake();
   }
   void woken() override { engine_.woken(); }
 
  private:
   engine::Engine& engine_;
+  io::Io& io_;
   EventRing& events_;
 };
 
@@ -201,7 +205,7 @@ void EngineThread::run_engine(io::UringIo& io, Claims& claims) {
         at->thread->run_commands(*at->engine, *at->io);
       },
       &hook);
-  Batches batches(engine, events_);
+  Batches batches(engine, io, events_);
   io.set_handler(&batches);
   adopt(io, claims);
   engine.attach(spec_.attach, attach_completion_);
