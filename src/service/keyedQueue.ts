@@ -12,6 +12,11 @@ interface Lane {
 export class KeyedQueue {
   private readonly lanes = new Map<string, Lane>();
 
+  /** Those for which something runs or waits. */
+  keys(): readonly string[] {
+    return [...this.lanes.keys()];
+  }
+
   /** The task's own result. @throws InTransition when too many wait already */
   async run<T>(key: string, task: () => Promise<T>): Promise<T> {
     const lane = this.lanes.get(key) ?? { last: Promise.resolve(), waiting: 0 };

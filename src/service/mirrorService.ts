@@ -94,7 +94,7 @@ export class MirrorService {
       const running = this.resources.get(resource);
       if (running === undefined && !this.options.upList.has(name)) this.refuseUnknown(name);
       if (running !== undefined) {
-        await running.device.down();
+        await takeDown(running.device);
         this.forget(resource);
         this.options.log.info({ resource }, 'down');
       }
@@ -148,8 +148,10 @@ export class MirrorService {
     const deadline = new Promise<void>((resolve) => {
       setTimeout(() => resolve(), CLOSE_DEADLINE_MS).unref();
     });
-    const names = [...this.resources.keys()];
-    await Promise.race([Promise.all(names.map((name) => this.closeOne(name))), deadline]);
+    // What is just being brought up is closed when it is.
+    const names = new Set([...this.resources.keys(), ...this.queue.keys()] as ResourceName[]);
+    const closed = [...names].map((name) => this.queue.run(name, () => this.closeOne(name)));
+    await Promise.race([Promise.allSettled(closed), deadline]);
     for (const resource of this.resources.keys()) {
       this.options.log.error({ resource }, 'not closed in time');
     }
@@ -293,5 +295,14 @@ export class MirrorService {
 
   private refuseWhileClosing(): void {
     if (this.closing) throw new MirrorError('InTransition', 'the service is ending');
+  }
+}
+
+/** A device that could not end cleanly the first time is gone all the same: NotFound. */
+async function takeDown(device: MirrorDevice): Promise<void> {
+  try {
+    await device.down();
+  } catch (error) {
+    if (toMirrorError(error).code !== 'NotFound') throw error;
   }
 }

@@ -7,7 +7,8 @@
  * with this process however that ends.
  */
 import { spawnSync } from 'node:child_process';
-import { closeSync, lstatSync, mkdirSync, openSync, readdirSync, unlinkSync } from 'node:fs';
+import { chmodSync, closeSync, lstatSync, mkdirSync, openSync } from 'node:fs';
+import { readdirSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { MirrorError, toMirrorError } from '../model/errors';
 import { LOCK_WAIT_MS } from './limits';
@@ -33,7 +34,9 @@ export function claimRunDir(path: string, waitMs = LOCK_WAIT_MS): RunDir {
 /** @throws Failed */
 export function makeFolder(path: string): void {
   try {
-    mkdirSync(path, { recursive: true, mode: FOLDER_MODE });
+    const made = mkdirSync(path, { recursive: true, mode: FOLDER_MODE });
+    // Whatever the umask: others may connect to what is in it.
+    if (made !== undefined) chmodSync(path, FOLDER_MODE);
   } catch (error) {
     throw failed(`cannot make the folder ${path}`, error);
   }

@@ -44,8 +44,8 @@ afterEach(async () => {
   await world.close();
 });
 
-function newMirrorBus(): MirrorBus {
-  const resolved = resolveBusAddress(bus.address, {});
+function newMirrorBus(on: PrivateBus = bus): MirrorBus {
+  const resolved = resolveBusAddress(on.address, {});
   if (!resolved.ok) throw new Error(resolved.problem);
   return new MirrorBus({
     service: world.service,
@@ -235,3 +235,20 @@ test('without a bus at the start it is told once, and found later', async () => 
   await bus.start();
   await until('the name is there', async () => (await property(R0, DEVICE, 'Role')).status === 0);
 });
+
+test('a bus that refuses the connection is tried again', async () => {
+  const full = new PrivateBus('<limit name="max_connections_per_user">1</limit>');
+  await full.start();
+  const first = await BusClient.open(full.address);
+  const late = newMirrorBus(full);
+  await late.open();
+  expect(world.logged.join('')).toContain('the bus refused the connection');
+  await first.close();
+  await until('the name is there', () => world.logged.filter(isOnTheBus).length === 2);
+  await late.close();
+  await full.remove();
+});
+
+function isOnTheBus(line: string): boolean {
+  return line.includes('"on the bus"');
+}

@@ -27,6 +27,7 @@ const BUS_CONFIG = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Co
     <allow send_destination="*" eavesdrop="true"/>
     <allow eavesdrop="true"/>
   </policy>
+LIMITS
 </busconfig>
 `;
 
@@ -36,10 +37,12 @@ export class PrivateBus {
   readonly address = `unix:path=${this.socket}`;
   private daemon: ChildProcess | undefined;
 
-  constructor() {
+  /** `limits`: further elements of the configuration. */
+  constructor(limits = '') {
     // Other users connect too.
     chmodSync(this.folder, 0o755);
-    writeFileSync(join(this.folder, 'bus.conf'), BUS_CONFIG.replace('SOCKET', this.socket));
+    const config = BUS_CONFIG.replace('SOCKET', this.socket).replace('LIMITS', limits);
+    writeFileSync(join(this.folder, 'bus.conf'), config);
   }
 
   /** Resolves when it accepts connections. */

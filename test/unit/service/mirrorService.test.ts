@@ -94,6 +94,16 @@ test('down that is refused leaves everything as it is', async () => {
   expect(upFile()).toEqual({ up: ['r0'] });
 });
 
+test('down of a device that ended badly the first time succeeds', async () => {
+  world.configure('r0');
+  await world.service.up('r0');
+  world.device('r0').nextError = new MirrorError('Failed', 'the disk is gone');
+  await expect(world.service.down('r0')).rejects.toMatchObject({ code: 'Failed' });
+  world.device('r0').nextError = new MirrorError('NotFound', 'r0 is going down');
+  await world.service.down('r0');
+  expect(names()).toEqual([]);
+});
+
 test('after a restart what was up is up again; what fails is told and kept', async () => {
   for (const name of ['r0', 'r1', 'r2']) world.configure(name);
   for (const name of ['r0', 'r1', 'r2']) await world.service.up(name);
@@ -168,6 +178,16 @@ test('changes of one turn are told together', async () => {
   world.device('r0').show({ mayPromote: true });
   await new Promise((resolve) => setImmediate(resolve));
   expect(told).toEqual([['r0']]);
+});
+
+test('what is being brought up while the service ends is closed too', async () => {
+  world.configure('r0');
+  const up = world.service.up('r0');
+  while (world.ports.listens === 0) await Promise.resolve();
+  await world.service.close();
+  await up;
+  expect(world.device('r0').calls).toEqual(['close']);
+  expect(names()).toEqual([]);
 });
 
 test('nothing comes up while the service ends', async () => {
