@@ -7,6 +7,7 @@ import { resourceArgument, UsageError } from './context';
 import type { Context } from './context';
 import { createMd } from '../offline/createMd';
 import type { CreateMdResult } from '../offline/createMd';
+import type { DeviceStatus } from '../model/status';
 import { checkSetupDisk, writeSetupFile } from '../offline/setupFile';
 import { formatBytes } from './units';
 import { shellQuoted } from './words';
@@ -39,8 +40,9 @@ export async function createMdCommand(
 function describe(resource: string, result: CreateMdResult): string {
   const { node, metadata, maxPeers } = result;
   const place = node.metaDisk === 'internal' ? 'at the end of it' : `on ${node.metaDisk}`;
-  return `wrote metadata of ${resource} for ${node.name}: ${formatBytes(Number(metadata.sizeBytes))} \
-usable on ${node.disk}, metadata ${place}, room for ${maxPeers} peers`;
+  const usable = formatBytes(Number(metadata.sizeBytes));
+  return `wrote metadata of ${resource} for ${node.name}: ${usable} usable on ${node.disk}, \
+metadata ${place}, room for ${maxPeers} peers`;
 }
 
 function peerCount(text: string): number {
@@ -71,9 +73,17 @@ export async function setup(
     await withPlane((plane) => checkSetupDisk(request.disk, command, plane));
     await service.up(resource);
     context.output.print(`${resource} is up (${file})`);
-    context.output.print(
-      `next, on one of the hosts: ${context.commandLine(`promote ${device}`, ['bus'])}`,
-    );
+    const hint = promoteHint(await service.tryDevice(resource));
+    if (hint === undefined) return 0;
+    const promote = context.commandLine(`promote ${device}${hint}`, ['bus']);
+    context.output.print(`next, on the host that is to use it: ${promote}`);
     return 0;
   });
+}
+
+/** What to add to `promote`; undefined when a Primary is there already. */
+function promoteHint(device: DeviceStatus | undefined): string | undefined {
+  if (device === undefined || device.role === 'Primary') return undefined;
+  if (device.peers.some((peer) => peer.role === 'Primary')) return undefined;
+  return device.diskState === 'Inconsistent' ? ' --force' : '';
 }

@@ -10,8 +10,9 @@ export interface CommandHelp {
 
 export const PROGRAM_HELP: CommandHelp = {
   summary: 'network RAID-1: mirrors a block device to other hosts',
-  description: `Mirrors a block device to other hosts over TCP. blkmirrord does the work; this is its
-command line. Resources are configured in /etc/blkmirror/resources.d/RESOURCE.conf.`,
+  description: `
+Mirrors a block device to other hosts over TCP. blkmirrord does the work; this is its command
+line. Resources are configured in /etc/blkmirror/resources.d/RESOURCE.conf.`,
   examples: [
     'blkmirror create-md r0        write metadata, once on each node',
     'blkmirror up r0               attach the disk and connect to the peers',
@@ -23,9 +24,10 @@ command line. Resources are configured in /etc/blkmirror/resources.d/RESOURCE.co
 export const COMMAND_HELP = {
   'create-md': {
     summary: "write fresh metadata for this node's copy of a resource",
-    description: `Writes fresh metadata for this node's copy. Needs no daemon. Refused while the resource
-is attached, and where metadata or a known signature (a file system, LVM, RAID) is found,
-unless --force is given. The copy is Inconsistent afterwards.`,
+    description: `
+Writes fresh metadata for this node's copy. Needs no daemon. Refused while the resource is
+attached, and where metadata or a known signature (a file system, LVM, RAID) is found, unless
+--force is given. The copy is Inconsistent afterwards.`,
     examples: [
       'blkmirror create-md r0',
       'blkmirror create-md r0 --max-peers 3',
@@ -34,21 +36,24 @@ unless --force is given. The copy is Inconsistent afterwards.`,
   },
   up: {
     summary: 'attach the backing disk and connect to the peers',
-    description: `Reads the configuration of the resource afresh, attaches its backing disk and begins to
-connect to its peers. Needs no peer; succeeds when it is up already. On a terminal it
-shows a resync that begins, until Ctrl-C, which leaves it running.`,
+    description: `
+Reads the configuration of the resource afresh, attaches its backing disk and begins to connect
+to its peers. Needs no peer; succeeds when it is up already. On a terminal it shows a resync
+that begins, until Ctrl-C, which leaves it running.`,
     examples: ['blkmirror up r0', 'blkmirror up all'],
   },
   down: {
     summary: 'disconnect and detach',
-    description: `Disconnects the resource from its peers and detaches its backing disk cleanly. Refused
-while clients use the device. "all" means all that are up.`,
+    description: `
+Disconnects the resource from its peers and detaches its backing disk cleanly. Refused while
+clients use the device. "all" means all that are up.`,
     examples: ['blkmirror down r0', 'blkmirror down all'],
   },
   promote: {
     summary: 'make this node Primary, which serves the device',
-    description: `Makes this node Primary and serves the device. Refused while a connected peer is Primary.
-An Inconsistent or Outdated copy needs --force, which declares this copy UpToDate.`,
+    description: `
+Makes this node Primary and serves the device. Refused while a connected peer is Primary. An
+Inconsistent or Outdated copy needs --force, which declares this copy UpToDate.`,
     examples: [
       'blkmirror promote r0',
       'blkmirror promote r0 --force',
@@ -57,14 +62,16 @@ An Inconsistent or Outdated copy needs --force, which declares this copy UpToDat
   },
   demote: {
     summary: 'make this node Secondary',
-    description: `Flushes every node, ends serving and makes this node Secondary. Refused while clients use
-the device.`,
+    description: `
+Flushes every node, ends serving and makes this node Secondary. Refused while clients use the
+device.`,
     examples: ['blkmirror demote r0'],
   },
   resync: {
     summary: 'copy what is out of sync',
-    description: `On a Secondary: copies what is out of sync from the peer that is UpToDate, or everything
-with --full. On a Primary: to the peer named with --to.`,
+    description: `
+On a Secondary: copies what is out of sync from the peer that is UpToDate, or everything with
+--full. On a Primary: to the peer named with --to.`,
     examples: [
       'blkmirror resync r0 --wait',
       'blkmirror resync r0 --full --from alpha',
@@ -73,8 +80,9 @@ with --full. On a Primary: to the peer named with --to.`,
   },
   connect: {
     summary: 'connect to the peers, after disconnect or split brain',
-    description: `Connects to every peer, or to one. In split brain, --discard-my-data gives up what was
-written here since the copies parted; on the other node, connect without it.`,
+    description: `
+Connects to every peer, or to one. In split brain, --discard-my-data gives up what was written
+here since the copies parted; on the other node, connect without it.`,
     examples: ['blkmirror connect r0', 'blkmirror connect r0 beta --discard-my-data'],
   },
   disconnect: {
@@ -84,23 +92,26 @@ written here since the copies parted; on the other node, connect without it.`,
   },
   status: {
     summary: 'show roles, states and progress',
-    description: `Shows every resource that is up, or one, with its peers. With --json an array with one
-object for each resource; unknown values are null.`,
+    description: `
+Shows every resource that is up, or one, with its peers. With --json an array with one object
+for each resource; unknown values are null.`,
     examples: ['blkmirror status', 'blkmirror status r0', 'blkmirror status --json'],
   },
   events: {
     summary: 'show changes as they happen',
-    description: `Shows how everything is, then one line for each change, until Ctrl-C. Ends with 1 when the
-service ends. With --json each line is an object with "time", "event" (state, up, down,
-peer-added, peer-removed, changed), "resource", "peer" and the values that are new.`,
+    description: `
+Shows how everything is, then one line for each change, until Ctrl-C. Ends with 1 when the
+service ends. With --json each line is an object with "time", "event" (state, up, down, peer-
+added, peer-removed, changed), "resource", "peer" and the values that are new.`,
     examples: ['blkmirror events', 'blkmirror events --json'],
   },
   setup: {
     summary: 'the ad-hoc form: a mirror without a configuration file',
-    description: `Makes the resource nbdN of a disk and two hosts on port 7788, writes its configuration
-file and brings it up. Run it on both hosts, each with its own name first. A host is
-HOST, HOST:PORT, or NAME=HOST[:PORT] where the node has another name than its address.
-The disk needs metadata: setup names the create-md command to run.`,
+    description: `
+Makes the resource nbdN of a disk and two hosts on port 7788, writes its configuration file and
+brings it up. Run it on both hosts, each with its own name first. A host is HOST, HOST:PORT, or
+NAME=HOST[:PORT] where the node has another name than its address. The disk needs metadata:
+setup names the create-md command to run.`,
     examples: [
       'blkmirror setup /dev/nbd0 /dev/sdb1 alpha beta    on alpha',
       'blkmirror setup /dev/nbd0 /dev/sdb1 beta alpha    on beta',
@@ -116,5 +127,5 @@ export function examplesText(help: CommandHelp): string {
 
 /** As one line: whoever prints it wraps it at the terminal's width. */
 export function unwrapped(text: string): string {
-  return text.replace(/\s*\n\s*/g, ' ');
+  return text.trim().replace(/\s*\n\s*/g, ' ');
 }

@@ -29,7 +29,11 @@ function configure(disk: string, metaDisk = 'internal'): void {
   const gamma = '[node "gamma"]\naddress = 192.0.2.3:7788\ndisk = /d\n';
   folder.writeResource(
     'r0',
-    `[node "alpha"]\naddress = 192.0.2.1:7788\ndisk = ${disk}\nmeta-disk = ${metaDisk}\n${beta}${gamma}`,
+    `[node "alpha"]
+address = 192.0.2.1:7788
+disk = ${disk}
+meta-disk = ${metaDisk}
+${beta}${gamma}`,
   );
 }
 
@@ -126,8 +130,8 @@ test('metadata of our own, whatever else is on the disk', async () => {
   configure(disk);
   plane.present.set(disk, metadataOf('r7', 'beta'));
   expect(await refusal(create())).toBe(
-    'DeviceInUse: disk already holds metadata of resource r7 (node beta); to write it anew, after ' +
-      'which everything is resynced, add --force',
+    'DeviceInUse: disk already holds metadata of resource r7 (node beta); to write it anew, ' +
+      'after which everything is resynced, add --force',
   );
 });
 
