@@ -1,5 +1,5 @@
 // A dbus-daemon of a suite's own, with its own configuration and socket, and busctl against it.
-// Nothing is left behind: it is stopped by its process id.
+// Nothing is left behind: it is stopped by its process id, and dies with the tests.
 
 import { execFile, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
@@ -48,9 +48,8 @@ export class PrivateBus {
   /** Resolves when it accepts connections. */
   async start(): Promise<void> {
     const config = `--config-file=${join(this.folder, 'bus.conf')}`;
-    const daemon = spawn('dbus-daemon', [config, '--nofork', '--print-address'], {
-      stdio: ['ignore', 'pipe', 'ignore'],
-    });
+    const words = ['--pdeathsig', 'KILL', 'dbus-daemon', config, '--nofork', '--print-address'];
+    const daemon = spawn('setpriv', words, { stdio: ['ignore', 'pipe', 'ignore'] });
     this.daemon = daemon;
     await once(daemon.stdout, 'data');
   }
