@@ -101,8 +101,8 @@ for each resource; unknown values are null.`,
     summary: 'show changes as they happen',
     description: `
 Shows how everything is, then one line for each change, until Ctrl-C. Ends with 1 when the
-service ends. With --json each line is an object with "time", "event" (state, up, down, peer-
-added, peer-removed, changed), "resource", "peer" and the values that are new.`,
+service ends. With --json each line is an object with "time", "event" (state, up, down,
+peer-added, peer-removed, changed), "resource", "peer" and the values that are new.`,
     examples: ['blkmirror events', 'blkmirror events --json'],
   },
   setup: {
