@@ -62,6 +62,33 @@ test('a good file gives every option, defaults filled in', () => {
   });
 });
 
+test('the example of the documentation is right', () => {
+  folder.writeResource(
+    'r0',
+    `[resource]
+device = auto            ; auto (loads nbd where there is one) | none | /dev/nbdN
+protocol = C
+[net]
+timeout-ms = 6000
+sndbuf-bytes = 0         ; 0: the kernel's own tuning
+rcvbuf-bytes = 0
+[disk]
+al-extents = 0           ; how many extents may be hot before cooling starts; 0: no limit
+[node "alpha"]
+address = 192.0.2.1:7788
+disk = /dev/vg0/r0       ; a block device, a loop device or a plain file
+meta-disk = internal     ; or a path
+[node "beta"]
+address = 192.0.2.2:7788
+disk = /dev/vg0/r0
+`,
+  );
+  expect(loadResource(folder.path, 'r0')).toMatchObject({
+    problems: [],
+    config: { device: 'auto', nodes: [{ disk: '/dev/vg0/r0', metaDisk: 'internal' }, {}] },
+  });
+});
+
 test('blkmirror.conf gives defaults, the file of the resource wins', () => {
   folder.write('blkmirror.conf', '[net]\ntimeout-ms = 2000\nsndbuf-bytes = 65536\n[disk]\n');
   folder.writeResource('r0', `[net]\ntimeout-ms = 3000\n[disk]\nal-extents = 64\n${GOOD}`);
