@@ -26,8 +26,8 @@ export const MAX_WAITING_EVENTS = 10_000;
 /** New generations that the data plane holds in advance. */
 export const SUPPLIED_UUIDS = 8;
 
-/** How long a promotion waits for handshakes that are under way when it begins. */
-export const SETTLE_MS = 2000;
+/** How long a promotion tries to reach the peers that are not connected when it begins. */
+export const SETTLE_MS = 1000;
 /** How long `up` waits for the claim on a disk that an ended process may still hold. */
 export const CLAIM_TIMEOUT_MS = 5000;
 /** How long a host name may take to resolve. */

@@ -53,6 +53,7 @@ export class Link {
   private readonly inbox: Inbox;
   private readonly early: LinkEvent[] = [];
   private phase: 'handshake' | 'connected' | 'ended' = 'handshake';
+  private connectedOnce = false;
   private told: Hello | undefined;
   private heard: Hello | undefined;
 
@@ -71,6 +72,11 @@ export class Link {
   /** undefined: a dialled connection that was not answered yet. */
   get peerHello(): Hello | undefined {
     return this.heard;
+  }
+
+  /** It was Connected before it ended. */
+  get wasConnected(): boolean {
+    return this.connectedOnce;
   }
 
   get isConnected(): boolean {
@@ -184,6 +190,7 @@ export class Link {
     }
     this.showConnected(verdict);
     this.phase = 'connected';
+    this.connectedOnce = true;
     this.owner.connected(this, verdict);
     this.drain();
   }
@@ -302,7 +309,9 @@ function isOfType<T extends Frame['type']>(
 function refusedEnd(peer: NodeName, frame: Extract<Frame, { readonly type: 'refused' }>): LinkEnd {
   const { code, message } = frame;
   const reason = `${peer} refused the connection: ${message}`;
-  return isLasting(code) ? new LinkEnd(message, { code, message }) : new LinkEnd(reason);
+  return isLasting(code)
+    ? new LinkEnd(message, { code, message }, true)
+    : new LinkEnd(reason, undefined, true);
 }
 
 function toLinkEnd(error: unknown): LinkEnd {

@@ -10,6 +10,8 @@ export class LinkEnd extends Error {
     /** In words, for PeerStatus.reason. */
     readonly reason: string,
     readonly refusal?: Refusal,
+    /** The peer would not have it. */
+    readonly refused = false,
   ) {
     super(reason);
     this.name = 'LinkEnd';

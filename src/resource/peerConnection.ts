@@ -58,6 +58,7 @@ export class PeerConnection {
   private backoffMs = RECONNECT_FIRST_MS;
   private attempts = 0;
   private incarnation = 0;
+  private readonly settling: (() => void)[] = [];
 
   constructor(
     private readonly core: Core,
@@ -70,8 +71,15 @@ export class PeerConnection {
   }
 
   /** A connection is being negotiated. */
-  get isSettling(): boolean {
+  get isNegotiating(): boolean {
     return this.link !== undefined && !this.link.isConnected;
+  }
+
+  /** Tries at once; resolves when it is connected, or cannot be for now. */
+  settle(): Promise<void> {
+    if (this.isConnected || !this.wanted || this.standAlone !== undefined) return Promise.resolve();
+    if (this.link === undefined && this.dialling === undefined) this.dialSoon(0);
+    return new Promise((resolve) => this.settling.push(resolve));
   }
 
   /** The code of the verdict it stands alone for. */
@@ -175,7 +183,7 @@ export class PeerConnection {
     const link = this.link;
     this.link = undefined;
     link?.close('the peer connected anew');
-    this.lose('the peer connected anew');
+    this.lose('the peer connected anew', link?.wasConnected === true);
     this.adopt(incoming, hello);
   }
 
@@ -208,12 +216,18 @@ export class PeerConnection {
     this.backoffMs = RECONNECT_FIRST_MS;
     this.requested = { discardMyData: false, takeMeBack: false };
     this.hooks.connected(this.peer, verdict);
+    this.settled();
+  }
+
+  private settled(): void {
+    for (const resolve of this.settling.splice(0)) resolve();
   }
 
   private onEnded(link: Link, end: LinkEnd): void {
     if (link !== this.link) return;
     this.link = undefined;
-    this.lose(end.reason);
+    this.lose(end.reason, link.wasConnected);
+    if (end.refused) this.settled();
     if (end.refusal !== undefined) {
       this.standAloneFor(end.refusal);
       return;
@@ -224,8 +238,8 @@ export class PeerConnection {
     else this.dialAgain();
   }
 
-  private lose(reason: string): void {
-    this.show({ connectionState: 'Unconnected', reason });
+  private lose(reason: string, connected: boolean): void {
+    this.show({ connectionState: connected ? 'Unconnected' : 'Connecting', reason });
     this.hooks.lost(this.peer);
   }
 
@@ -244,6 +258,7 @@ export class PeerConnection {
     this.link = undefined;
     link?.close(reason);
     if (link !== undefined) this.hooks.lost(this.peer);
+    this.settled();
   }
 
   private cancelDial(): void {
@@ -318,6 +333,7 @@ export class PeerConnection {
   private failDial(reason: string): void {
     this.dialling = undefined;
     this.show({ reason });
+    this.settled();
     this.dialAgain();
   }
 

@@ -177,8 +177,8 @@ export class Resource implements MirrorDevice {
 
   down(): Promise<void> {
     if (this.closed !== undefined) return this.closed;
-    return this.command(async () => {
-      await this.roles.demote();
+    return this.commands.run(async () => {
+      if (this.closed === undefined) await this.roles.demote();
       await this.finish();
     });
   }

@@ -34,7 +34,6 @@ export class RoleCommands {
   async promote(force: boolean): Promise<void> {
     if (this.core.gate.snapshot().role === 'Primary') return;
     this.desk.begin();
-    this.core.promoting = true;
     try {
       await this.settle();
       this.refuseEarly(force);
@@ -68,24 +67,21 @@ export class RoleCommands {
     }
   }
 
-  /** Connections that are being negotiated become Connected, or are dropped. */
+  /** Every peer that can be reached is connected and asked; what is half negotiated is dropped. */
   private async settle(): Promise<void> {
-    const settling = (): PeerConnection[] =>
-      [...this.connections.values()].filter((connection) => connection.isSettling);
-    if (settling().length === 0) return;
+    const connections = [...this.connections.values()];
+    const { clock } = this.core.environment;
     await new Promise<void>((resolve) => {
-      const { clock } = this.core.environment;
-      const finish = (): void => {
+      const timer = clock.after(Math.min(SETTLE_MS, this.core.timeoutMs), resolve);
+      void Promise.all(connections.map((connection) => connection.settle())).then(() => {
         timer.cancel();
-        unsubscribe();
         resolve();
-      };
-      const timer = clock.after(Math.min(SETTLE_MS, this.core.timeoutMs), finish);
-      const unsubscribe = this.core.gate.subscribe(() => {
-        if (settling().length === 0) finish();
       });
     });
-    for (const connection of settling()) connection.hold('a promotion is under way');
+    this.core.promoting = true;
+    for (const connection of connections) {
+      if (connection.isNegotiating) connection.hold('a promotion is under way');
+    }
   }
 
   private connected(): NodeName[] {

@@ -38,7 +38,8 @@ export class MemoryLink {
   }
 
   replicate(block: number, value: string): void {
-    const partner = this.active ? this.partner() : undefined;
+    const open = this.active && this.end.other?.open === true;
+    const partner = open ? this.partner() : undefined;
     if (partner === undefined) this.waiting.set(block, value);
     else partner.apply(block, value);
   }
