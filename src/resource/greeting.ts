@@ -30,8 +30,8 @@ function judgeNames(core: Core, peer: NodeName, hello: Hello): string | undefine
 function judgeTerms(core: Core, hello: Hello): string | undefined {
   if (hello.versionMin > WIRE_VERSION.max || hello.versionMax < WIRE_VERSION.min) {
     return (
-      `${hello.node} speaks wire versions ${hello.versionMin} to ${hello.versionMax}, ${core.node} ` +
-      `${WIRE_VERSION.min} to ${WIRE_VERSION.max}: upgrade the older one`
+      `${hello.node} speaks wire versions ${hello.versionMin} to ${hello.versionMax}, ` +
+      `${core.node} ${WIRE_VERSION.min} to ${WIRE_VERSION.max}: upgrade the older one`
     );
   }
   if (hello.protocol === core.config.protocol) return undefined;

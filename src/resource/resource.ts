@@ -1,20 +1,18 @@
 /**
- * One resource that is up: puts its parts together, routes the events of its data plane and
- * the frames of its peers, and runs its commands one at a time.
+ * One resource that is up: puts its parts together and runs its commands one at a time.
+ * (reactions.ts answers what its data plane and its peers tell.)
  *
  * Created by the service with open(); incoming connections come through accept(). State
  * changes only in stateGate.ts; events are queued and handled outside of the callback.
  */
-import { MirrorError, toMirrorError } from '../model/errors';
-import { CLAIM_TIMEOUT_MS, MAX_WAITING_EVENTS, SUPPLIED_UUIDS } from '../model/limits';
+import { MirrorError } from '../model/errors';
+import { CLAIM_TIMEOUT_MS, SUPPLIED_UUIDS } from '../model/limits';
 import { present } from '../model/assert';
 import type { NodeName, ResourceName } from '../model/states';
 import type { DeviceStatus } from '../model/status';
 import type { ResourceConfig } from '../config/types';
 import type { DeviceEvent, IncomingConnection } from '../plane/plane';
 import { diskStateOf } from '../rules/diskState';
-import type { Verdict } from '../rules/handshake';
-import { isResync } from '../rules/transitions';
 import type { Environment } from './core';
 import { Core } from './core';
 import { CommandQueue } from './commandQueue';
@@ -25,20 +23,17 @@ import type {
   ResyncRequest,
   ResyncRun,
 } from './device';
-import type { Frame } from './frames';
 import type { Hello } from './hello';
 import { formatRefusal } from './hello';
 import { PeerConnection } from './peerConnection';
-import type { PeerHooks } from './peerConnection';
 import { PeerReview } from './peerReview';
 import { ProgressBoard } from './progress';
-import { PromotionDesk } from './promotionDesk';
+import { Reactions } from './reactions';
 import { judgeReconfiguration } from './reconfiguration';
 import { ResyncCommands } from './resyncCommands';
 import { RoleCommands } from './roleCommands';
 import { StateGate } from './stateGate';
 import { deviceStatus } from './statusView';
-import type { Refusal } from './words';
 
 export interface ResourceOptions {
   readonly config: ResourceConfig;
@@ -52,10 +47,9 @@ export class Resource implements MirrorDevice {
   private readonly progress: ProgressBoard;
   private readonly commands = new CommandQueue();
   private readonly review: PeerReview;
-  private readonly desk: PromotionDesk;
+  private readonly reactions: Reactions;
   private readonly roles: RoleCommands;
   private readonly resyncs: ResyncCommands;
-  private events: DeviceEvent[] = [];
   private closed: Promise<void> | undefined;
 
   /** Attaches the copy and begins to connect; needs no peer. @throws what attach() throws */
@@ -84,21 +78,21 @@ export class Resource implements MirrorDevice {
     const device = await environment.plane.attach(spec, (event) => sink.deliver(event));
     const gate = new StateGate(diskStateOf(device.metadata()), peers);
     const resource = new Resource(new Core(environment, node, config, device, gate, onChange));
-    sink.deliver = (event) => resource.onEvent(event);
-    early.forEach((event) => resource.onEvent(event));
-    resource.start();
+    sink.deliver = (event) => resource.reactions.onEvent(event);
+    early.forEach((event) => resource.reactions.onEvent(event));
+    await resource.start();
     return resource;
   }
 
   private constructor(private readonly core: Core) {
-    const send = this.connectionSender();
+    const { connections } = this;
     this.progress = new ProgressBoard(core);
-    this.review = new PeerReview(core, this.connections);
-    this.desk = new PromotionDesk(core, send, (peer) => this.stopIdleResyncs(peer));
-    this.roles = new RoleCommands(core, this.connections, this.desk);
-    this.resyncs = new ResyncCommands(core, this.connections, (peer) => this.progress.of(peer));
+    this.review = new PeerReview(core, connections);
+    this.reactions = new Reactions(core, connections, this.review, this.progress);
+    this.roles = new RoleCommands(core, connections, this.reactions.desk);
+    this.resyncs = new ResyncCommands(core, connections, (peer) => this.progress.of(peer));
     for (const peer of core.gate.snapshot().peers.keys()) {
-      this.connections.set(peer, new PeerConnection(core, peer, this.hooks()));
+      connections.set(peer, new PeerConnection(core, peer, this.reactions.hooks()));
     }
   }
 
@@ -187,8 +181,10 @@ export class Resource implements MirrorDevice {
     return this.finish();
   }
 
-  private start(): void {
+  /** The role is Secondary from here on, whatever it was at a crash. */
+  private async start(): Promise<void> {
     const { core } = this;
+    await this.clearIndicator();
     core.gate.subscribe(() => {
       this.review.queue();
       this.progress.keepTicking();
@@ -198,6 +194,16 @@ export class Resource implements MirrorDevice {
       Array.from({ length: SUPPLIED_UUIDS }, () => core.environment.random.uuid()),
     );
     for (const connection of this.connections.values()) connection.connect();
+  }
+
+  private async clearIndicator(): Promise<void> {
+    if (!this.core.device.metadata().primaryIndicator) return;
+    try {
+      await this.core.updateMetadata({ primaryIndicator: false });
+    } catch (error) {
+      await this.core.device.close();
+      throw error;
+    }
   }
 
   private command<T>(run: () => T | Promise<T>): Promise<T> {
@@ -227,139 +233,6 @@ export class Resource implements MirrorDevice {
     } finally {
       for (const connection of this.connections.values()) connection.disconnect('shutting down');
       await core.device.close();
-    }
-  }
-
-  private hooks(): PeerHooks {
-    return {
-      connected: (peer, verdict) => this.onConnected(peer, verdict),
-      frame: (peer, frame) => this.onFrame(peer, frame),
-      resynced: () => this.onResynced(),
-      becomesTarget: (peer) => this.stopFeeding(peer),
-      lost: (peer) => this.onLost(peer),
-      standsAlone: (peer, refusal) => this.onStandAlone(peer, refusal),
-    };
-  }
-
-  private connectionSender(): ConstructorParameters<typeof PromotionDesk>[1] {
-    return (peer, frame) => this.connections.get(peer)?.send(frame);
-  }
-
-  private onEvent(event: DeviceEvent): void {
-    if (this.events.length >= MAX_WAITING_EVENTS) this.dropAll();
-    this.events.push(event);
-    if (this.events.length > 1) return;
-    queueMicrotask(() => {
-      for (const next of this.events.splice(0)) this.handle(next);
-    });
-  }
-
-  private dropAll(): void {
-    this.events = [];
-    for (const connection of this.connections.values()) connection.renegotiate('too many events');
-  }
-
-  private handle(event: DeviceEvent): void {
-    const { core } = this;
-    switch (event.type) {
-      case 'generationChanged':
-        core.device.supplyUuids([core.environment.random.uuid()]);
-        this.review.queue();
-        core.report({ type: 'changed' });
-        return;
-      case 'clientsChanged':
-        core.report({ type: 'changed' });
-        return;
-      case 'diskFailed':
-        core.gate.propose({ diskState: 'Failed' });
-        core.report({ type: 'failed', error: new MirrorError('NotAttached', event.detail) });
-        return;
-      default:
-        this.connectionAt(event.slot)?.onEvent(event);
-    }
-  }
-
-  private connectionAt(slot: number): PeerConnection | undefined {
-    const record = this.core.device.metadata().peers.find((candidate) => candidate.slot === slot);
-    return record === undefined ? undefined : this.connections.get(record.name);
-  }
-
-  private onConnected(peer: NodeName, verdict: Verdict): void {
-    this.review.connected(peer, verdict);
-    if (verdict.kind === 'inSync') this.forgetCrash();
-  }
-
-  private onFrame(peer: NodeName, frame: Frame): void {
-    switch (frame.type) {
-      case 'state':
-        this.onPeerState(peer, frame);
-        return;
-      case 'prepare':
-      case 'consent':
-      case 'refuse':
-      case 'commit':
-      case 'abort':
-        this.desk.onFrame(peer, frame);
-        return;
-      default:
-        this.connections.get(peer)?.renegotiate(`protocol error: ${frame.type} came too late`);
-    }
-  }
-
-  private onPeerState(peer: NodeName, frame: Extract<Frame, { readonly type: 'state' }>): void {
-    const { role, diskState } = frame.facts;
-    const { gate } = this.core;
-    if (role === 'Primary' && gate.snapshot().role === 'Primary') {
-      this.connections.get(peer)?.renegotiate('both nodes are Primary');
-      return;
-    }
-    gate.propose({ peer: { name: peer, change: { role, diskState } } });
-    this.review.heard(peer, frame.facts);
-  }
-
-  private onResynced(): void {
-    const { gate, device } = this.core;
-    if (gate.snapshot().diskState !== 'Failed') {
-      gate.propose({ diskState: diskStateOf(device.metadata()) });
-    }
-    this.review.queue();
-    this.forgetCrash();
-  }
-
-  /** Once nothing is out of sync any more, it no longer matters who crashed. */
-  private forgetCrash(): void {
-    const { device } = this.core;
-    const left = device.statistics().peers.some((peer) => peer.outOfSyncBytes > 0n);
-    if (left || !device.metadata().crashed) return;
-    this.core.updateMetadata({ crashed: false }).catch((error: unknown) => {
-      this.core.report({ type: 'failed', error: toMirrorError(error) });
-    });
-  }
-
-  private onLost(peer: NodeName): void {
-    this.review.lost(peer);
-    this.desk.onLost(peer);
-    this.progress.of(peer).clear();
-  }
-
-  private onStandAlone(peer: NodeName, refusal: Refusal): void {
-    if (refusal.code !== 'SplitBrain') return;
-    this.core.report({ type: 'splitBrain', peer, message: refusal.message });
-  }
-
-  /** Who will be Primary does the copying: resyncs with third nodes stop. */
-  private stopIdleResyncs(promoted: NodeName): void {
-    for (const [peer, state] of this.core.gate.snapshot().peers) {
-      if (peer === promoted || !isResync(state.replicationState)) continue;
-      this.connections.get(peer)?.renegotiate(`${promoted} is being promoted`);
-    }
-  }
-
-  /** A target is no source. */
-  private stopFeeding(source: NodeName): void {
-    for (const [peer, state] of this.core.gate.snapshot().peers) {
-      if (peer === source || !isResync(state.replicationState)) continue;
-      this.connections.get(peer)?.renegotiate(`this copy is resynced from ${source}`);
     }
   }
 

@@ -78,7 +78,6 @@ export class MemoryDisk {
   private recover(): void {
     this.meta.crashed = true;
     if (this.meta.primaryIndicator) this.meta.crashedPrimary = true;
-    this.meta.primaryIndicator = false;
     for (const peer of this.peers) for (const block of this.hot) peer.bits.add(block);
     this.hot.clear();
   }

@@ -1,0 +1,165 @@
+/**
+ * What a resource does by itself when its data plane or a peer tells it something. Events are
+ * queued and handled outside of the data plane's callback, in their order.
+ */
+import { MirrorError, toMirrorError } from '../model/errors';
+import { MAX_WAITING_EVENTS } from '../model/limits';
+import type { NodeName } from '../model/states';
+import type { DeviceEvent } from '../plane/plane';
+import { diskStateOf } from '../rules/diskState';
+import type { Verdict } from '../rules/handshake';
+import { isResync } from '../rules/transitions';
+import type { Core } from './core';
+import type { Frame } from './frames';
+import type { PeerConnection, PeerHooks } from './peerConnection';
+import type { PeerReview } from './peerReview';
+import type { ProgressBoard } from './progress';
+import { PromotionDesk } from './promotionDesk';
+import type { Refusal } from './words';
+
+export class Reactions {
+  readonly desk: PromotionDesk;
+  private events: DeviceEvent[] = [];
+
+  constructor(
+    private readonly core: Core,
+    private readonly connections: ReadonlyMap<NodeName, PeerConnection>,
+    private readonly review: PeerReview,
+    private readonly progress: ProgressBoard,
+  ) {
+    this.desk = new PromotionDesk(
+      core,
+      (peer, frame) => this.connections.get(peer)?.send(frame),
+      (peer) => this.stopIdleResyncs(peer),
+    );
+  }
+
+  hooks(): PeerHooks {
+    return {
+      connected: (peer, verdict) => this.onConnected(peer, verdict),
+      frame: (peer, frame) => this.onFrame(peer, frame),
+      resynced: () => this.onResynced(),
+      becomesTarget: (peer) => this.stopFeeding(peer),
+      lost: (peer) => this.onLost(peer),
+      standsAlone: (peer, refusal) => this.onStandAlone(peer, refusal),
+    };
+  }
+
+  onEvent(event: DeviceEvent): void {
+    if (this.events.length >= MAX_WAITING_EVENTS) this.dropAll();
+    this.events.push(event);
+    if (this.events.length > 1) return;
+    queueMicrotask(() => {
+      for (const next of this.events.splice(0)) this.handle(next);
+    });
+  }
+
+  private dropAll(): void {
+    this.events = this.events.filter((event) => !('incarnation' in event));
+    for (const connection of this.connections.values()) connection.renegotiate('too many events');
+  }
+
+  private handle(event: DeviceEvent): void {
+    const { core } = this;
+    switch (event.type) {
+      case 'generationChanged':
+        core.device.supplyUuids([core.environment.random.uuid()]);
+        this.review.queue();
+        core.report({ type: 'changed' });
+        return;
+      case 'clientsChanged':
+        core.report({ type: 'changed' });
+        return;
+      case 'diskFailed':
+        core.gate.propose({ diskState: 'Failed' });
+        core.report({ type: 'failed', error: new MirrorError('NotAttached', event.detail) });
+        return;
+      default:
+        this.connectionAt(event.slot)?.onEvent(event);
+    }
+  }
+
+  private connectionAt(slot: number): PeerConnection | undefined {
+    const record = this.core.device.metadata().peers.find((candidate) => candidate.slot === slot);
+    return record === undefined ? undefined : this.connections.get(record.name);
+  }
+
+  private onConnected(peer: NodeName, verdict: Verdict): void {
+    this.review.connected(peer, verdict);
+    if (verdict.kind === 'inSync') this.forgetCrash();
+  }
+
+  private onFrame(peer: NodeName, frame: Frame): void {
+    switch (frame.type) {
+      case 'state':
+        this.onPeerState(peer, frame);
+        return;
+      case 'prepare':
+      case 'consent':
+      case 'refuse':
+      case 'commit':
+      case 'abort':
+        this.desk.onFrame(peer, frame);
+        return;
+      default:
+        this.connections.get(peer)?.renegotiate(`protocol error: ${frame.type} came too late`);
+    }
+  }
+
+  private onPeerState(peer: NodeName, frame: Extract<Frame, { readonly type: 'state' }>): void {
+    const { role, diskState } = frame.facts;
+    const { gate } = this.core;
+    if (role === 'Primary' && gate.snapshot().role === 'Primary') {
+      this.connections.get(peer)?.renegotiate('both nodes are Primary');
+      return;
+    }
+    gate.propose({ peer: { name: peer, change: { role, diskState } } });
+    this.review.heard(peer, frame.facts);
+  }
+
+  private onResynced(): void {
+    const { gate, device } = this.core;
+    if (gate.snapshot().diskState !== 'Failed') {
+      gate.propose({ diskState: diskStateOf(device.metadata()) });
+    }
+    this.review.queue();
+    this.forgetCrash();
+  }
+
+  /** Once nothing is out of sync any more, it no longer matters who crashed. */
+  private forgetCrash(): void {
+    const { device } = this.core;
+    const left = device.statistics().peers.some((peer) => peer.outOfSyncBytes > 0n);
+    if (left || !device.metadata().crashed) return;
+    this.core.updateMetadata({ crashed: false }).catch((error: unknown) => {
+      this.core.report({ type: 'failed', error: toMirrorError(error) });
+    });
+  }
+
+  private onLost(peer: NodeName): void {
+    this.review.lost(peer);
+    this.desk.onLost(peer);
+    this.progress.of(peer).clear();
+  }
+
+  private onStandAlone(peer: NodeName, refusal: Refusal): void {
+    if (refusal.code !== 'SplitBrain') return;
+    this.core.report({ type: 'splitBrain', peer, message: refusal.message });
+  }
+
+  /** Who will be Primary does the copying: resyncs with third nodes stop. */
+  private stopIdleResyncs(promoted: NodeName): void {
+    for (const [peer, state] of this.core.gate.snapshot().peers) {
+      if (peer === promoted || !isResync(state.replicationState)) continue;
+      this.connections.get(peer)?.renegotiate(`${promoted} is being promoted`);
+    }
+  }
+
+  /** A target is no source. */
+  private stopFeeding(source: NodeName): void {
+    for (const [peer, state] of this.core.gate.snapshot().peers) {
+      if (peer === source || !isResync(state.replicationState)) continue;
+      this.connections.get(peer)?.renegotiate(`this copy is resynced from ${source}`);
+    }
+  }
+}
