@@ -186,13 +186,24 @@ export class Link {
       if (verdict.kind === 'resync') this.showConnected(verdict);
       const established = device.establish(this.slot, this.incarnation, plan);
       await withDeadline(environment.clock, timeoutMs, 'the data plane', established);
-      this.checkOpen();
+      this.checkEstablished(verdict);
     }
     this.showConnected(verdict);
     this.phase = 'connected';
     this.connectedOnce = true;
     this.owner.connected(this, verdict);
     this.drain();
+  }
+
+  /** A write that was admitted just before may have begun a generation the peer was not told. */
+  private checkEstablished(verdict: Verdict): void {
+    this.checkOpen();
+    const told = present(this.told, 'the own hello is sent').identity;
+    const now = this.core.identity(this.peer, this.owner.requests());
+    const marked = verdict.kind === 'inSync' && now.outOfSyncBytes > 0n;
+    if (marked || now.currentUuid !== told.currentUuid) {
+      throw new LinkEnd('a write came between the handshake and its end');
+    }
   }
 
   private showConnected(verdict: Verdict): void {

@@ -78,6 +78,7 @@ export class PeerConnection {
   /** Tries at once; resolves when it is connected, or cannot be for now. */
   settle(): Promise<void> {
     if (this.isConnected || !this.wanted || this.standAlone !== undefined) return Promise.resolve();
+    if (this.diskFailed) return Promise.resolve();
     if (this.link === undefined && this.dialling === undefined) this.dialSoon(0);
     return new Promise((resolve) => this.settling.push(resolve));
   }
@@ -148,6 +149,10 @@ export class PeerConnection {
   private judge(hello: Hello): Refusal | undefined {
     const { core, peer } = this;
     if (core.closing) return { code: 'InTransition', message: `${core.node} is shutting down` };
+    if (this.diskFailed) {
+      const message = `the backing disk of ${core.name} on ${core.node} has failed`;
+      return { code: 'NotAttached', message };
+    }
     if (!this.wanted) {
       return { code: 'NotConnected', message: `${core.name} is disconnected on ${core.node}` };
     }
@@ -295,9 +300,7 @@ export class PeerConnection {
   }
 
   private async dial(): Promise<void> {
-    const { core } = this;
-    if (!this.wanted || this.standAlone !== undefined || core.closing || core.promoting) return;
-    if (this.link !== undefined || this.dialling !== undefined) return;
+    if (!this.mayDial()) return;
     const attempt = { cancelled: false };
     this.dialling = attempt;
     this.attempts += 1;
@@ -310,6 +313,18 @@ export class PeerConnection {
     } catch (error) {
       if (!attempt.cancelled) this.failDial(toMirrorError(error).message);
     }
+  }
+
+  /** The data plane detached the copy and takes no connection any more. */
+  private get diskFailed(): boolean {
+    return this.core.gate.snapshot().diskState === 'Failed';
+  }
+
+  private mayDial(): boolean {
+    const { closing, promoting } = this.core;
+    if (!this.wanted || this.standAlone !== undefined) return false;
+    if (closing || promoting || this.diskFailed) return false;
+    return this.link === undefined && this.dialling === undefined;
   }
 
   private async openSocket(hello: Hello, attempt: { cancelled: boolean }): Promise<WireSocket> {

@@ -89,9 +89,6 @@ export class MemoryDevice implements DevicePlane {
     await this.pause('establish');
     const link = this.linkOf(slot, incarnation);
     if (link === undefined) throw new MirrorError('NotConnected', 'the link is gone');
-    if (plan.resync === 'none' && this.disk.record(slot).bits.size > 0) {
-      throw new MirrorError('InTransition', 'something is out of sync');
-    }
     link.establish(plan);
   }
 
@@ -172,8 +169,8 @@ export class MemoryDevice implements DevicePlane {
   }
 
   fail(detail: string): void {
-    for (const link of this.links.values()) link.active = false;
     this.emit({ type: 'diskFailed', detail });
+    for (const link of this.links.values()) link.end.close();
   }
 
   blame(what: string): void {

@@ -145,6 +145,7 @@ export class Node {
       random,
       bootNonce: formatUuid(random.uuid()),
       runDir: '/run',
+      locations: { tryGet: () => undefined, put: () => undefined },
       resolveHost: (host: string) => Promise.resolve(host),
       processName: (pid: number) => (pid === 42 ? 'qemu-nbd' : undefined),
     };

@@ -91,17 +91,18 @@ test('promote is refused on a SyncTarget; forced it stays one', async () => {
   await world.reach(inSync);
 });
 
-test('a failed disk is told to the peer and does not end the connection', async () => {
+test('a failed disk ends the connection, and the peer is told why', async () => {
   await world.upInSync();
   beta().device.fail('write error on /disk/beta');
-  await world.reach(() => alpha().peer('beta').diskState === 'Failed');
+  await world.reach(() => /has failed$/.test(alpha().peer('beta').reason));
   expect(beta().resource.status()).toMatchObject({ diskState: 'Failed', mayPromote: false });
   expect(beta().changes.some((change) => change.type === 'failed')).toBe(true);
-  expect(beta().peer('alpha')).toMatchObject({
-    connectionState: 'Connected',
-    replicationState: 'Off',
-  });
-  expect(await refused(beta().resource.promote({ force: true }))).toMatch(/^PeerIsPrimary/);
+  alpha().device.write(1, 'alone');
+  expect(await refused(beta().resource.promote({ force: true }))).toBe(
+    'NotAttached: the local copy of r0 is Failed: repair the disk, then run down and up',
+  );
+  await world.clock.pass(10_000);
+  expect(alpha().peer('beta').outOfSyncBytes).toBe(4096);
 });
 
 test('disconnect lasts until connect; the peer keeps trying and says why', async () => {
