@@ -22,6 +22,7 @@ import { Resource } from './resource/resource';
 import { processName, resolveHost, systemClock, systemRandom } from './resource/system';
 import { HELP, readArguments } from './service/arguments';
 import type { Settings } from './service/arguments';
+import { Locations } from './service/locations';
 import { MirrorService } from './service/mirrorService';
 import type { OpenDevice } from './service/mirrorService';
 import { Ports } from './service/ports';
@@ -126,7 +127,7 @@ function assemble(
     version: programVersion(),
     nodeName: settings.nodeName,
     loadConfig: (name) => getResource(settings.configDir, name),
-    openDevice: deviceOpener(plane, settings.runDir),
+    openDevice: deviceOpener(plane, settings, log),
     ports: new Ports({ plane, log }),
     upList: new UpList(settings.runDir, log),
     log,
@@ -138,13 +139,15 @@ function assemble(
   return { log, runDir, plane, service, bus, notifier, watchdog };
 }
 
-function deviceOpener(plane: Plane, runDir: string): OpenDevice {
+function deviceOpener(plane: Plane, settings: Settings, log: Logger): OpenDevice {
+  const { runDir, stateDir } = settings;
   const environment: Environment = {
     plane,
     clock: systemClock,
     random: systemRandom,
     bootNonce: randomBytes(8).toString('hex'),
     runDir,
+    locations: new Locations(stateDir, log),
     resolveHost,
     processName,
   };

@@ -165,6 +165,7 @@ StartSpec start_spec_of(const Napi::Object& object) {
   spec.claim_timeout_ms = number_of(object, "claimTimeoutMs");
   spec.attach.resource = text_of(object, "resource");
   spec.attach.node = text_of(object, "node");
+  spec.attach.last_superblock = maybe_bigint(object, "lastSuperblockOffset").value_or(0);
   spec.attach.al_extents = number_of(object, "alExtents");
   spec.attach.timeout_us = uint64_t{number_of(object, "timeoutMs")} * 1000;
   const auto peers = object.Get("peers").As<Napi::Array>();
@@ -242,6 +243,7 @@ Napi::Object metadata_object(Napi::Env env, const meta::Superblock& superblock) 
   set_bigint(object, "generation", superblock.generation);
   set_bigint(object, "sizeBytes", superblock.layout.device_size_bytes);
   object.Set("blockBytes", superblock.block);
+  set_bigint(object, "superblockOffset", superblock.layout.superblocks.offset);
   set_bigint(object, "currentUuid", superblock.current_uuid);
   set_bigint(object, "writeSequence", superblock.write_sequence);
   add_flags(object, superblock.flags);

@@ -36,6 +36,7 @@ bool Attach::check(int error, const char* what) {
 void Attach::superblock_read(meta::Waiter& waiter, int error) {
   auto& attach = *static_cast<Attach*>(waiter.owner);
   Parts& parts = attach.parts_;
+  if (error == ENODATA && attach.try_last_location()) return;
   if (!attach.check(error, "reading the superblock")) return;
   const char* refusal = attach.superblock_refusal(error);
   if (refusal != nullptr) {
@@ -46,6 +47,17 @@ void Attach::superblock_read(meta::Waiter& waiter, int error) {
   parts.disk.open(attach.spec_.data_disk, state.layout.device_size_bytes, attach.spec_.fast_zero);
   attach.waiter_.done = log_read;
   parts.log->load(state.layout, state.metadata_id, attach.waiter_);
+}
+
+bool Attach::try_last_location() {
+  const uint64_t offset = spec_.last_superblock;
+  const uint64_t slots_bytes = 2 * limits::kPageBytes;
+  if (tried_last_ || !spec_.internal || offset == 0) return false;
+  if (offset % limits::kPageBytes != 0 || offset > spec_.meta_disk_bytes - slots_bytes)
+    return false;
+  tried_last_ = true;
+  parts_.super->load(offset, waiter_);
+  return true;
 }
 
 const char* Attach::superblock_refusal(int& error) const {
@@ -100,8 +112,8 @@ bool Attach::take_over_peers() {
       state.peers[slot] = meta::PeerRecord{};
       state.peers[slot].name = name;
       state.peers[slot].flags = meta::kPeerFullSync;
+      parts_.bitmap->set_all(slot);
     }
-    if ((state.peers[slot].flags & meta::kPeerFullSync) != 0) parts_.bitmap->set_all(slot);
     parts_.peers.configure(slot, name);
   }
   return true;

@@ -27,6 +27,9 @@ class Attach {
   static void superblock_saved(meta::Waiter& waiter, int error);
 
   bool check(int error, const char* what);
+  // A disk that grew hides internal metadata from where it is looked for: reads it where it was
+  // last seen. False when that is not known, or was tried.
+  bool try_last_location();
   const char* superblock_refusal(int& error) const;
   bool take_over_peers();
   void mark_hot_extents();
@@ -34,6 +37,7 @@ class Attach {
 
   Parts& parts_;
   AttachSpec spec_;
+  bool tried_last_ = false;
   Completion* completion_ = nullptr;
   meta::Waiter waiter_;
 };

@@ -81,6 +81,8 @@ export interface AttachSpec {
   readonly timeoutMs: number;
   /** How long to wait for the claim on the disk when another process still holds it. */
   readonly claimTimeoutMs: number;
+  /** Where the superblock was last seen: internal metadata is looked for there on a disk that grew. */
+  readonly lastSuperblockOffset?: bigint;
 }
 
 export interface PeerMetadata {
@@ -101,6 +103,8 @@ export interface Metadata {
   readonly generation: bigint;
   readonly sizeBytes: bigint;
   readonly blockBytes: number;
+  /** On the metadata's disk. */
+  readonly superblockOffset: bigint;
   readonly currentUuid: Uuid;
   /** Newest first, without zeroes. */
   readonly historyUuids: readonly Uuid[];

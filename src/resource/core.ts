@@ -26,6 +26,13 @@ import type { Hello } from './hello';
 import type { StateGate } from './stateGate';
 
 /** The world outside of the resources; one for each daemon. */
+/** Where each resource's superblock was last seen, kept over restarts in the state directory. */
+export interface SuperblockLocations {
+  tryGet(resource: ResourceName, disk: string): bigint | undefined;
+  /** Best effort: it is needed only when the disk grows. */
+  put(resource: ResourceName, disk: string, offset: bigint): void;
+}
+
 export interface Environment {
   readonly plane: Plane;
   readonly clock: Clock;
@@ -33,6 +40,7 @@ export interface Environment {
   /** 16 hex digits, new for each start of the daemon. */
   readonly bootNonce: string;
   readonly runDir: string;
+  readonly locations: SuperblockLocations;
   /** A numeric address. */
   resolveHost(host: string): Promise<string>;
   processName(pid: number): string | undefined;

@@ -65,6 +65,8 @@ export class Resource implements MirrorDevice {
     const { name, alExtents, timeoutMs } = config;
     const { disk, metaDisk } = own;
     const claimTimeoutMs = CLAIM_TIMEOUT_MS;
+    const { locations } = environment;
+    const last = metaDisk === 'internal' ? locations.tryGet(name, disk) : undefined;
     const spec = {
       resource: name,
       node,
@@ -74,8 +76,10 @@ export class Resource implements MirrorDevice {
       alExtents,
       timeoutMs,
       claimTimeoutMs,
+      ...(last === undefined ? {} : { lastSuperblockOffset: last }),
     };
     const device = await environment.plane.attach(spec, (event) => sink.deliver(event));
+    locations.put(name, disk, device.metadata().superblockOffset);
     const gate = new StateGate(diskStateOf(device.metadata()), peers);
     const resource = new Resource(new Core(environment, node, config, device, gate, onChange));
     sink.deliver = (event) => resource.reactions.onEvent(event);

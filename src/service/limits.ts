@@ -20,3 +20,6 @@ export const RESOLVE_DEADLINE_MS = 5000;
 export const MAX_UP_LIST_BYTES = 1024 * 1024;
 /** What is shown of a stranger's text. */
 export const MAX_SHOWN_CHARACTERS = 64;
+
+/** A remembered place of the metadata. */
+export const MAX_LOCATION_BYTES = 65_536;

@@ -36,6 +36,7 @@ export class MemoryDisk {
       resource: spec.resource,
       node: spec.node,
       generation: 0n,
+      superblockOffset: 0n,
       sizeBytes: BigInt(this.blockCount) * BLOCK_BYTES,
       blockBytes: 512,
       currentUuid: JUST_CREATED_UUID,

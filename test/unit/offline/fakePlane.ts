@@ -33,6 +33,7 @@ export function metadataOf(resource: string, node: string): Metadata {
     node: node as NodeName,
     generation: 1n,
     sizeBytes: 1n << 30n,
+    superblockOffset: 0n,
     blockBytes: 512,
     currentUuid: 4n,
     historyUuids: [],

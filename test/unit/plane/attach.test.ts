@@ -1,6 +1,6 @@
 // Attaching and closing copies: claims, metadata that does not fit, updates, what comes after.
 
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, openSync, truncateSync, writeSync } from 'node:fs';
 import { ALPHA, Bench, MIB, attachSpec, createSpec, refusal } from './fixture';
 
 let bench: Bench;
@@ -50,6 +50,20 @@ test('what cannot be attached says why', async () => {
   writeSync(file, Buffer.alloc(8192, 0x42), 0, 8192, 64 * MIB - 8192);
   closeSync(file);
   expect(await attach()).toMatch(/^NotAttached: /);
+});
+
+test('a disk that grew is found by where its metadata was last seen', async () => {
+  const disk = bench.disk('a');
+  await bench.plane.createMetadata(createSpec(disk));
+  const before = await bench.attach(attachSpec(disk), ignore);
+  const { sizeBytes, superblockOffset } = before.metadata();
+  await before.close();
+  truncateSync(disk, 96 * MIB);
+  expect(await refusal(bench.attach(attachSpec(disk), ignore))).toMatch(/^NotAttached: /);
+  const change = { lastSuperblockOffset: superblockOffset };
+  const after = await bench.attach(attachSpec(disk, change), ignore);
+  expect(after.metadata()).toMatchObject({ sizeBytes, superblockOffset });
+  await after.close();
 });
 
 test('after a failed attach the disk is free again', async () => {
