@@ -11,10 +11,35 @@ interface Pair {
   readonly far: Socket;
 }
 
+/** Counts what passes through any number of forwarders, and stops it at a given byte. */
+export class Trip {
+  passedBytes = 0;
+  private tripped = false;
+
+  /** `onTrip` is called once, when `limitBytes` have passed; nothing does from then on. */
+  constructor(
+    private readonly limitBytes: number,
+    private readonly onTrip: () => void,
+  ) {}
+
+  /** The part of the chunk that may pass. */
+  take(chunk: Buffer): Buffer {
+    const passing = chunk.subarray(0, Math.max(0, this.limitBytes - this.passedBytes));
+    this.passedBytes += passing.length;
+    if (this.passedBytes >= this.limitBytes && !this.tripped) {
+      this.tripped = true;
+      this.onTrip();
+    }
+    return passing;
+  }
+}
+
 export class Forwarder {
   private readonly pairs = new Set<Pair>();
   private readonly waiting = new Set<Socket>();
   private isCut = false;
+  /** What passes is counted by it; what it stopped is lost, so only reset() heals. */
+  trip: Trip | undefined;
 
   private constructor(
     private readonly server: Server,
@@ -39,17 +64,25 @@ export class Forwarder {
   cut(): void {
     this.isCut = true;
     for (const { near, far } of this.pairs) {
-      near.unpipe().pause();
-      far.unpipe().pause();
+      near.pause();
+      far.pause();
     }
   }
 
   /** What was held up comes through, as if the network had been slow. */
   heal(): void {
     this.isCut = false;
-    for (const pair of this.pairs) join(pair);
+    for (const { near, far } of this.pairs) {
+      near.resume();
+      far.resume();
+    }
     for (const near of this.waiting) this.relay(near);
     this.waiting.clear();
+  }
+
+  /** Puts bytes into the connections there are, towards the node that was called. */
+  inject(bytes: Buffer): void {
+    for (const { far } of this.pairs) far.write(bytes);
   }
 
   /** Ends the connections there are, as a host does that has forgotten them. */
@@ -92,13 +125,20 @@ export class Forwarder {
         if (!this.isCut) other.destroy();
       });
     }
-    if (!this.isCut) join(pair);
+    this.pump(near, far);
+    this.pump(far, near);
   }
-}
 
-function join({ near, far }: Pair): void {
-  near.pipe(far);
-  far.pipe(near);
-  near.resume();
-  far.resume();
+  private pump(from: Socket, to: Socket): void {
+    from.on('data', (chunk: Buffer) => {
+      const passing = this.trip === undefined ? chunk : this.trip.take(chunk);
+      if (to.destroyed || to.write(passing)) return;
+      from.pause();
+      to.once('drain', () => {
+        if (!this.isCut) from.resume();
+      });
+    });
+    from.on('end', () => to.end());
+    if (!this.isCut) from.resume();
+  }
 }
