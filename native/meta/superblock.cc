@@ -1,5 +1,4 @@
 // The superblock's coding. Big-endian; reserved bytes are zero; both slots hold the same bytes.
-//
 //      0 magic 64 "BLKMIRR1"      8 version 32           12 CRC32C 32 over all else, seeded with
 //     16 metadata id 64          24 revision 64             the CRC32C of the metadata id
 //     32 generation 64           40 own offset 64: of the first slot
@@ -10,9 +9,7 @@
 //    152 currentUuid 64         160 write sequence 64   168 reserved
 //    192 resource, 256 node: 64 bytes each, padded with at least one zero
 //    320 historyUuids, 32 of 64, newest first
-//    576 peers, 32 of 88 bytes: name 64 bytes, bitmapUuid 64, generation 64, flags 32,
-//        reserved 32
-//   3392 reserved, to 4095
+//    576 peers, 32 of 88 bytes: name 64 bytes, bitmapUuid, generation 64, flags, reserved 32
 #include "meta/superblock.h"
 
 #include <algorithm>

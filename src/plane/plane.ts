@@ -81,7 +81,7 @@ export interface AttachSpec {
   readonly timeoutMs: number;
   /** How long to wait for the claim on the disk when another process still holds it. */
   readonly claimTimeoutMs: number;
-  /** Where the superblock was last seen: internal metadata is looked for there on a disk that grew. */
+  /** Where the superblock was last seen, for a disk that grew and so hides internal metadata. */
   readonly lastSuperblockOffset?: bigint;
 }
 
