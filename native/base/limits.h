@@ -16,6 +16,9 @@ inline constexpr uint32_t kClientPoolBytes = 8u << 20;  // buffers for client re
 inline constexpr uint32_t kPeerPoolBytes = 6u << 20;    // buffers for what peers send
 inline constexpr uint32_t kStreamBytes = 256u << 10;    // receive buffer of one connection
 inline constexpr uint32_t kWritesInFlight = 2048;       // pieces of one engine, any kind
+inline constexpr uint32_t kFlushesInFlight = 256;       // of one engine
+// Writes, flushes and a new generation that a peer may have sent and not heard of.
+inline constexpr uint32_t kFramesInFlight = kWritesInFlight + kFlushesInFlight + 16;
 inline constexpr uint32_t kRequestsPerClient = 256;     // unanswered requests of one client
 inline constexpr uint32_t kClients = 128;               // connections of one NBD socket
 inline constexpr uint32_t kControlBytes = 64u << 10;    // one control frame's JSON

@@ -9,7 +9,7 @@
 
 namespace blkmirror::engine {
 
-FlushPath::FlushPath(Parts& parts) : parts_(parts), flushes_(kFlushes) {
+FlushPath::FlushPath(Parts& parts) : parts_(parts), flushes_(limits::kFlushesInFlight) {
   for (uint32_t i = 0; i < flushes_.count(); ++i) {
     Flush& flush = flushes_.at(i);
     flush.path = this;
@@ -40,12 +40,7 @@ void FlushPath::begin(nbd::Piece& piece, Flush& flush) {
   header.type = peer::FrameType::kFlush;
   header.sequence = flush.item.sequence;
   for (uint32_t rest = flush.item.waiting; rest != 0; rest &= rest - 1) {
-    peer::Link& link = *parts_.peers.at(std::countr_zero(rest)).link;
-    if (link.space() < peer::kFrameHeaderBytes) {
-      link.lose(peer::LinkLoss::kTimeout, "the peer does not take what is sent");
-    } else {
-      link.push(header);
-    }
+    parts_.peers.at(std::countr_zero(rest)).push(header);
   }
 }
 
@@ -73,7 +68,7 @@ void FlushPath::answer(HeldAck& held) {
     path.begin(*next, flush);
   } else {
     path.flushes_.give_back(flush);
-    if (next != nullptr) path.parts_.refuse(*next);
+    for (; next != nullptr; next = path.backlog_.pop_front()) path.parts_.refuse(*next);
   }
   piece.done(piece, error);
 }

@@ -22,8 +22,6 @@ class FlushPath {
   bool idle() const { return flushes_.used() == 0; }
 
  private:
-  static constexpr uint32_t kFlushes = 256;
-
   struct Flush {
     FlushPath* path = nullptr;
     nbd::Piece* piece = nullptr;

@@ -113,6 +113,7 @@ void WritePath::send(Write& write) {
   }
   for (uint32_t rest = write.item.waiting; rest != 0; rest &= rest - 1) {
     peer::Link& link = *parts_.peers.at(std::countr_zero(rest)).link;
+    if (!link.up()) continue;  // lost with one before it
     if (link.space() < peer::kFrameHeaderBytes + sizeof length) {
       link.lose(peer::LinkLoss::kTimeout, "the peer does not take what is sent");
     } else if (piece.kind == nbd::PieceKind::kWrite) {
@@ -125,8 +126,11 @@ void WritePath::send(Write& write) {
 
 void WritePath::local_written(disk::Job& job, int error) {
   auto& write = *static_cast<Write*>(job.owner);
+  Parts& parts = write.path->parts_;
   write.error = error;
-  write.path->parts_.acks.local_done(write.item);
+  // Zeroes that must be durable are flushed.
+  if (error != 0 && parts.disk.failed()) parts.fail_disk("flushing the backing disk", error);
+  parts.acks.local_done(write.item);
 }
 
 void WritePath::peer_missed(Outstanding& item, uint32_t slot) {
@@ -157,7 +161,7 @@ void WritePath::answer(HeldAck& held) {
     path.begin(*next, write);
   } else {
     path.writes_.give_back(write);
-    if (next != nullptr) path.parts_.refuse(*next);
+    for (; next != nullptr; next = path.backlog_.pop_front()) path.parts_.refuse(*next);
   }
   piece.done(piece, error);
 }

@@ -25,7 +25,7 @@ Link::Link(io::Io& io, BufferPool& pool, LinkOwner& owner, uint32_t slot)
       owner_(owner),
       slot_(slot),
       stream_(new std::byte[limits::kStreamBytes]),
-      acknowledgements_(new uint64_t[limits::kWritesInFlight]) {
+      acknowledgements_(new uint64_t[limits::kFramesInFlight]) {
   receive_op_.owner = this;
   receive_op_.complete = receive_complete;
   send_op_.owner = this;
@@ -256,7 +256,7 @@ void Link::push_bulk(const FrameHeader& header, Buffer& buffer) {
 
 void Link::acknowledge(uint64_t sequence) {
   if (!up()) return;
-  if (acknowledgement_count_ == limits::kWritesInFlight) {
+  if (acknowledgement_count_ == limits::kFramesInFlight) {
     lose(LinkLoss::kProtocolError, "the peer sends writes and does not read acknowledgements");
     return;
   }
@@ -266,17 +266,18 @@ void Link::acknowledge(uint64_t sequence) {
 
 void Link::push_acknowledgements() {
   if (acknowledgement_count_ == 0) return;
-  const uint32_t bytes = acknowledgement_count_ * 8;
+  const uint32_t count = std::min(acknowledgement_count_, limits::kWritesInFlight);
+  const uint32_t bytes = count * 8;
   if (space() < kFrameHeaderBytes + bytes) return;
   std::byte payload[8 * limits::kWritesInFlight];
-  for (uint32_t i = 0; i < acknowledgement_count_; ++i) {
-    store_be64(payload + 8 * i, acknowledgements_[i]);
+  acknowledgement_count_ -= count;
+  for (uint32_t i = 0; i < count; ++i) {
+    store_be64(payload + 8 * i, acknowledgements_[acknowledgement_count_ + i]);
   }
   FrameHeader header;
   header.type = FrameType::kWritten;
   header.payload_bytes = bytes;
   push(header, {payload, bytes});
-  acknowledgement_count_ = 0;
 }
 
 void Link::batch_end() {
@@ -290,6 +291,7 @@ void Link::batch_end() {
   }
   if (state_ != State::kOpen || sending_) return;
   push_acknowledgements();
+  push_acknowledgements();  // what one frame cannot hold
   if (queue_.empty()) return;
   const uint32_t count = queue_.gather();
   BM_ASSERT(count > 0);
@@ -312,6 +314,8 @@ void Link::send_complete(io::Op& op, int32_t result) {
 
 void Link::tick(uint64_t now_us, uint64_t oldest_us) {
   if (state_ != State::kOpen) return;
+  // While a buffer is awaited here nothing is received, and silence says nothing.
+  if (waiter_.link.linked()) last_received_us_ = now_us;
   uint64_t waiting_since = ping_unanswered_ ? last_ping_us_ : 0;
   if (oldest_us != 0) {
     waiting_since = waiting_since == 0 ? oldest_us : std::min(waiting_since, oldest_us);
