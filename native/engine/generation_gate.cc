@@ -18,7 +18,7 @@ GenerationGate::GenerationGate(Parts& parts) : parts_(parts) {
 
 void GenerationGate::acknowledge(HeldAck& held) {
   BM_ASSERT(held.release != nullptr);
-  held.failed = parts_.failed;
+  held.failed = parts_.failed || (abandoned_ && needed_);
   if (held.failed || (!needed_ && !rotating_)) {
     held.release(held);
     return;
@@ -27,13 +27,16 @@ void GenerationGate::acknowledge(HeldAck& held) {
   if (!rotating_) rotate();
 }
 
-// Peers that miss writes and still share the current generation with this copy.
+// Peers that miss writes and may still share the current generation with this copy: one that
+// was being resynced takes it over before this copy hears of it, and after a restart nobody
+// knows how far that had come.
 uint32_t GenerationGate::not_receiving_unshared() const {
   const uint32_t missing = parts_.peers.configured() & ~parts_.peers.receiving();
   uint32_t unshared = 0;
   for (uint32_t rest = missing; rest != 0; rest &= rest - 1) {
     const uint32_t slot = static_cast<uint32_t>(std::countr_zero(rest));
-    if (parts_.superblock().peers[slot].bitmap_uuid == 0) unshared |= 1u << slot;
+    const bool in_sync = parts_.superblock().peers[slot].bitmap_uuid == 0;
+    if (in_sync || parts_.peers.at(slot).may_share) unshared |= 1u << slot;
   }
   return unshared;
 }
@@ -42,7 +45,9 @@ void GenerationGate::recheck() {
   BM_ASSERT(parts_.attached());
   needed_ = not_receiving_unshared() != 0;
   if (rotating_) return;
-  if (needed_ && !held_.empty()) {
+  if (needed_ && abandoned_) {
+    fail_held();
+  } else if (needed_ && !held_.empty()) {
     rotate();
   } else if (!needed_) {
     release_held();
@@ -64,6 +69,9 @@ void GenerationGate::rotate() {
   if (supplied_ == 0 || parts_.failed) return;  // suspended until supplied
   const uint32_t missing = not_receiving_unshared();
   BM_ASSERT(missing != 0);
+  for (uint32_t rest = missing; rest != 0; rest &= rest - 1) {
+    parts_.peers.at(std::countr_zero(rest)).may_share = false;
+  }
   supplied_ -= 1;
   const uint64_t uuid = supply_[supplied_];
   rotating_ = true;
@@ -88,7 +96,7 @@ void GenerationGate::announce(uint64_t uuid, uint32_t missing) {
   header.offset = uuid;
   header.payload_bytes = count * peer::kNameBytes;
   for (uint32_t rest = item_.waiting; rest != 0; rest &= rest - 1) {
-    parts_.peers.at(std::countr_zero(rest)).link->push(header, {names, header.payload_bytes});
+    parts_.peers.at(std::countr_zero(rest)).push(header, {names, header.payload_bytes});
   }
 }
 
@@ -113,6 +121,16 @@ void GenerationGate::everywhere(Outstanding& item) {
 
 void GenerationGate::fail() {
   BM_ASSERT(parts_.failed);
+  fail_held();
+}
+
+void GenerationGate::abandon() {
+  BM_ASSERT(!abandoned_);
+  abandoned_ = true;
+  if (!rotating_) fail_held();
+}
+
+void GenerationGate::fail_held() {
   while (HeldAck* held = held_.pop_front()) {
     held->failed = true;
     held->release(*held);

@@ -22,7 +22,7 @@ struct Parts;
 struct HeldAck {
   void (*release)(HeldAck& held) = nullptr;
   void* owner = nullptr;
-  bool failed = false;  // the copy was detached meanwhile: answer with an error
+  bool failed = false;  // detached or closed meanwhile: answer with an error
   ListLink link;
 };
 
@@ -36,7 +36,10 @@ class GenerationGate {
   void supply(std::span<const uint64_t> uuids);
   // The copy was detached: what is held is answered with an error.
   void fail();
+  // Clients are gone: nobody waits for an answer any more, so none is held.
+  void abandon();
   bool closed() const { return rotating_ || !held_.empty(); }
+  bool rotating() const { return rotating_; }
 
  private:
   static constexpr uint32_t kSupply = 16;
@@ -47,10 +50,12 @@ class GenerationGate {
   void rotate();
   void announce(uint64_t uuid, uint32_t missing);
   void release_held();
+  void fail_held();
 
   Parts& parts_;
   bool needed_ = false;
   bool rotating_ = false;
+  bool abandoned_ = false;
   std::array<uint64_t, kSupply> supply_{};
   uint32_t supplied_ = 0;
   Outstanding item_;

@@ -31,6 +31,17 @@ constexpr uint32_t kControlReserveBytes = 192u << 10;
 
 }  // namespace
 
+bool Peer::push(const peer::FrameHeader& header, std::span<const std::byte> payload) {
+  BM_ASSERT(header.payload_bytes == payload.size());
+  if (!link->up()) return false;
+  if (link->space() < peer::kFrameHeaderBytes + payload.size()) {
+    link->lose(peer::LinkLoss::kTimeout, "the peer does not take what is sent");
+    return false;
+  }
+  link->push(header, payload);
+  return true;
+}
+
 void Peers::configure(uint32_t slot, const std::string& name) {
   BM_ASSERT(slot < limits::kSlots);
   BM_ASSERT(!name.empty());
@@ -128,8 +139,13 @@ void Peers::establish(uint32_t slot, uint32_t incarnation, const EstablishPlan& 
     completion.done(completion, EALREADY, "the connection is established already");
     return;
   }
+  if (!still_holds(peer, plan)) {
+    completion.done(completion, ESTALE, "the copy changed during the handshake");
+    return;
+  }
   peer.current_uuid = plan.peer_current_uuid;
   peer.resync = plan.resync;
+  peer.may_share = true;
   set_receiving(peer, true);
   if (plan.resync != ResyncRole::kNone) {
     parts_.exchange.begin(peer);
@@ -137,12 +153,17 @@ void Peers::establish(uint32_t slot, uint32_t incarnation, const EstablishPlan& 
     completion.done(completion, 0, "");
     return;
   }
+  parts_.updates.mark_in_sync(slot, completion);
   peer.link->allow_data();
-  if (plan.peer_current_uuid == parts_.superblock().current_uuid) {
-    parts_.updates.mark_in_sync(slot, completion);
-  } else {
-    completion.done(completion, 0, "");
-  }
+}
+
+// A write admitted after the verdict has set bits, or begins a generation that the peer does
+// not know: without a resync neither would ever reach it.
+bool Peers::still_holds(const Peer& peer, const EstablishPlan& plan) const {
+  if (parts_.gate.rotating()) return false;
+  if (plan.resync != ResyncRole::kNone) return true;
+  if (plan.peer_current_uuid != parts_.superblock().current_uuid) return false;
+  return parts_.bitmap->out_of_sync_bytes(peer.slot) == 0;
 }
 
 void Peers::set_timeout(uint64_t timeout_us) {
@@ -160,13 +181,6 @@ void Peers::lose_all(const char* detail) {
 void Peers::finish_applying(Peer& peer) {
   BM_ASSERT(peer.applying > 0);
   peer.applying -= 1;
-}
-
-bool Peers::anything_applying() const {
-  for (const Peer& peer : peers_) {
-    if (peer.applying > 0) return true;
-  }
-  return false;
 }
 
 bool Peers::all_idle() const {
@@ -221,7 +235,7 @@ const char* Peers::dispatch(Peer& peer, const peer::FrameHeader& header,
     case peer::FrameType::kBitmapPage:
       return parts_.exchange.on_page(peer, header, payload);
     case peer::FrameType::kBitmapEnd:
-      return parts_.exchange.on_end(peer);
+      return parts_.exchange.on_end(peer, header.offset);
     case peer::FrameType::kBitmapDurable:
       return parts_.exchange.on_durable(peer);
     case peer::FrameType::kResyncRequest:

@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -27,6 +28,8 @@ struct Peer {
   uint64_t current_uuid = 0;
   ResyncRole resync = ResyncRole::kNone;  // exchanging bitmaps, copying or finishing
   uint32_t applying = 0;                  // received writes and flushes not finished here
+  // It may hold the current generation: its loss calls for another (generation_gate).
+  bool may_share = true;
   std::unique_ptr<peer::Link> link;
 
   // A connection that waits for the old one's end.
@@ -35,6 +38,8 @@ struct Peer {
   Completion* connecting = nullptr;
 
   uint32_t bit() const { return 1u << slot; }
+  // Sends a frame; a link without room for it is lost. False: nothing was sent.
+  bool push(const peer::FrameHeader& header, std::span<const std::byte> payload = {});
 };
 
 class Peers final : public peer::LinkOwner {
@@ -58,7 +63,6 @@ class Peers final : public peer::LinkOwner {
   void set_timeout(uint64_t timeout_us);
   void lose_all(const char* detail);
   void finish_applying(Peer& peer);
-  bool anything_applying() const;
   bool all_idle() const;
   void tick(uint64_t now_us);
   void batch_end();
@@ -71,6 +75,7 @@ class Peers final : public peer::LinkOwner {
 
  private:
   void open_next(Peer& peer);
+  bool still_holds(const Peer& peer, const EstablishPlan& plan) const;
   // Null, or what is wrong with the frame.
   const char* dispatch(Peer& peer, const peer::FrameHeader& header,
                        std::span<const std::byte> payload);

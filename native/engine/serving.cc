@@ -29,7 +29,7 @@ void Serving::serve(io::SocketId listener, const std::string& export_name, Compl
 
 // What peers have sent is applied before the first client is accepted (rule 9).
 void Serving::batch_end() {
-  if (step_ == Step::kWaiting && !parts_.peers.anything_applying()) start();
+  if (step_ == Step::kWaiting && parts_.receive.idle()) start();
 }
 
 void Serving::start() {

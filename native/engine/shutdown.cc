@@ -12,6 +12,7 @@ void Shutdown::start(Completion& completion) {
   BM_ASSERT(step_ == Step::kNo);
   completion_ = &completion;
   parts_.serving.abandon();
+  parts_.gate.abandon();
   parts_.peers.lose_all("the device goes down");
   step_ = Step::kDraining;
 }
@@ -71,6 +72,9 @@ void Shutdown::close_disks() {
   parts_.disk.close();
   if (parts_.meta_disk != io::kNoDisk && !parts_.internal) parts_.io.close_disk(parts_.meta_disk);
   step_ = Step::kDone;
+  for (const BufferPool* pool : {&parts_.client_pool, &parts_.peer_pool}) {
+    BM_ASSERT(pool->free_bytes() == pool->region_bytes());
+  }
   Completion& completion = *completion_;
   completion_ = nullptr;
   completion.done(completion, 0, "");

@@ -157,6 +157,11 @@ struct RealNode {
     Told connected;
     engine.connect_link(0, io->adopt_socket(link_fd), 1, connected.completion);
     if (!wait(connected)) return false;
+    engine::MetadataPatch same;
+    same.peers.emplace_back().full_sync = false;
+    Told known;
+    engine.update_metadata(same, known.completion);
+    if (!wait(known)) return false;
     engine::EstablishPlan plan;
     plan.peer_current_uuid = kUuid;
     Told established;
