@@ -66,8 +66,11 @@ void BitmapExchange::send_pages(Exchange& exchange) {
   peer::FrameHeader end;
   end.type = peer::FrameType::kBitmapEnd;
   end.sequence = exchange.pages_sent;
+  end.offset = parts_.superblock().current_uuid;
+  if (exchange.peer->link->space() < kReserveBytes) return;
   exchange.peer->link->push(end);
   exchange.sent = true;
+  finish_if_done(exchange);
 }
 
 // False when there is no room now.
@@ -113,17 +116,21 @@ const char* BitmapExchange::on_page(Peer& peer, const peer::FrameHeader& header,
   return nullptr;
 }
 
-const char* BitmapExchange::on_end(Peer& peer) {
+const char* BitmapExchange::on_end(Peer& peer, uint64_t current_uuid) {
   Exchange& exchange = exchanges_[peer.slot];
   if (!exchange.active || exchange.received) return "the end of a bitmap that was not asked for";
+  if (current_uuid == 0) return "the end of a bitmap without a generation";
   exchange.received = true;
-  if (!exchange.saving) save(exchange);
+  // What the source has begun since it was asked; a later generation comes as a frame.
+  if (peer.resync == ResyncRole::kTarget) peer.current_uuid = current_uuid;
+  save(exchange);
   return nullptr;
 }
 
 void BitmapExchange::save(Exchange& exchange) {
   BM_ASSERT(!exchange.saving);
   exchange.saving = true;
+  exchange.peer->applying += 1;  // the next connection waits for it
   parts_.bitmap->write_back(exchange.saved);
 }
 
@@ -132,17 +139,17 @@ void BitmapExchange::union_durable(meta::Waiter& waiter, int error) {
   Parts& parts = exchange.owner->parts_;
   BM_ASSERT(exchange.saving);
   exchange.saving = false;
+  parts.peers.finish_applying(*exchange.peer);
   if (error != 0) {
     parts.fail_disk("writing the bitmap", error);
     return;
   }
-  if (!exchange.active || !exchange.received) return;
-  if (exchange.peer->link->incarnation() != exchange.incarnation) return;
+  if (!exchange.active) return;
+  BM_ASSERT(exchange.received);
   exchange.durable = true;
   peer::FrameHeader header;
   header.type = peer::FrameType::kBitmapDurable;
-  exchange.peer->link->push(header);
-  exchange.owner->finish_if_done(exchange);
+  if (exchange.peer->push(header)) exchange.owner->finish_if_done(exchange);
 }
 
 const char* BitmapExchange::on_durable(Peer& peer) {

@@ -24,10 +24,11 @@ class BitmapExchange {
 
   void begin(Peer& peer);
   void peer_lost(uint32_t slot);
+  bool active(uint32_t slot) const { return exchanges_[slot].active; }
   // Each returns null, or what is wrong with the frame.
   const char* on_page(Peer& peer, const peer::FrameHeader& header,
                       std::span<const std::byte> payload);
-  const char* on_end(Peer& peer);
+  const char* on_end(Peer& peer, uint64_t current_uuid);
   const char* on_durable(Peer& peer);
   void batch_end();
 

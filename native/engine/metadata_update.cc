@@ -1,6 +1,7 @@
 // See metadata_update.h.
 #include "engine/metadata_update.h"
 
+#include <bit>
 #include <cerrno>
 
 #include "base/assert.h"
@@ -62,6 +63,10 @@ void MetadataUpdate::apply(const MetadataPatch& patch, Completion& completion) {
     completion.done(completion, EBUSY, "too many changes of the metadata at once");
     return;
   }
+  task->full_sync = 0;
+  for (const PeerPatch& peer : patch.peers) {
+    if (peer.full_sync.value_or(false)) task->full_sync |= 1u << peer.slot;
+  }
   change(patch);
   parts_.bitmap->write_back(task->bitmap);
 }
@@ -88,10 +93,10 @@ void MetadataUpdate::change_peer(const PeerPatch& patch) {
   if (patch.generation.has_value()) record.generation = *patch.generation;
   set_flag(record.flags, meta::kPeerOutdated, patch.outdated);
   if (!patch.full_sync.has_value()) return;
-  set_flag(record.flags, meta::kPeerFullSync, patch.full_sync);
   if (*patch.full_sync) {
     parts_.bitmap->set_all(patch.slot);
   } else {
+    record.flags &= ~meta::kPeerFullSync;
     parts_.bitmap->clear_all(patch.slot);
   }
 }
@@ -115,6 +120,9 @@ void MetadataUpdate::bitmap_saved(meta::Waiter& waiter, int error) {
     parts.fail_disk("writing the bitmap", error);
     task.update->finish(task, error, "the bitmap cannot be written");
     return;
+  }
+  for (uint32_t rest = task.full_sync; rest != 0; rest &= rest - 1) {
+    parts.superblock().peers[std::countr_zero(rest)].flags |= meta::kPeerFullSync;
   }
   parts.super->commit(task.superblock);
 }

@@ -27,6 +27,7 @@ class MetadataUpdate {
   struct Task {
     MetadataUpdate* update = nullptr;
     Completion* completion = nullptr;
+    uint32_t full_sync = 0;  // slots whose flag is set once their bits are durable
     meta::Waiter bitmap;
     meta::Waiter superblock;
   };

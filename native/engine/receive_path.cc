@@ -1,6 +1,7 @@
 // See receive_path.h.
 #include "engine/receive_path.h"
 
+#include <bit>
 #include <cerrno>
 #include <cstring>
 
@@ -10,7 +11,10 @@
 
 namespace blkmirror::engine {
 
-ReceivePath::ReceivePath(Parts& parts) : parts_(parts), items_(limits::kWritesInFlight) {
+// A peer's writes and flushes are as many as ours may be, and a new generation.
+static_assert(limits::kFramesInFlight > limits::kWritesInFlight + limits::kFlushesInFlight);
+
+ReceivePath::ReceivePath(Parts& parts) : parts_(parts), items_(limits::kFramesInFlight) {
   for (uint32_t i = 0; i < items_.count(); ++i) {
     Item& item = items_.at(i);
     item.path = this;
@@ -155,23 +159,25 @@ const char* ReceivePath::on_new_uuid(Peer& peer, const peer::FrameHeader& header
   if (!peer.receiving) return "a new generation before the connection was established";
   Item* item = take(peer, header);
   if (item == nullptr) return "more requests in flight than the protocol allows";
+  if (header.offset == 0 || header.offset == meta::kJustCreatedUuid) {
+    return "a generation without an identifier";
+  }
   peer.current_uuid = header.offset;
   if (peer.resync == ResyncRole::kTarget || parts_.failed) {
     // Taken over at the end of the resync.
     finish(*item, !parts_.failed);
     return nullptr;
   }
-  adopt_generation(peer, header.offset, payload);
-  item->waiter.done = generation_durable;
-  parts_.super->commit(item->waiter);
+  item->missing = mark_missing(peer, payload);
+  item->waiter.done = bits_durable;
+  parts_.bitmap->write_back(item->waiter);
   return nullptr;
 }
 
 // The named nodes miss writes from here on, and this copy does not know which: everything is out
 // of sync towards them until the Primary says otherwise.
-void ReceivePath::adopt_generation(Peer& peer, uint64_t uuid, std::span<const std::byte> names) {
+uint32_t ReceivePath::mark_missing(const Peer& peer, std::span<const std::byte> names) {
   BM_ASSERT(names.size() % peer::kNameBytes == 0);
-  meta::Superblock& superblock = parts_.superblock();
   uint32_t missing = 0;
   for (size_t at = 0; at < names.size(); at += peer::kNameBytes) {
     const auto* text = reinterpret_cast<const char*>(names.data() + at);
@@ -179,10 +185,28 @@ void ReceivePath::adopt_generation(Peer& peer, uint64_t uuid, std::span<const st
     Peer* other = parts_.peers.find(name);
     if (other == nullptr || other == &peer) continue;
     missing |= other->bit();
-    superblock.peers[other->slot].flags |= meta::kPeerFullSync;
     parts_.bitmap->set_all(other->slot);
   }
-  meta::rotate_uuid(superblock, missing, uuid);
+  return missing;
+}
+
+// Bits before the superblock that speaks of them.
+void ReceivePath::bits_durable(meta::Waiter& waiter, int error) {
+  auto& item = *static_cast<Item*>(waiter.owner);
+  Parts& parts = item.path->parts_;
+  if (error != 0) parts.fail_disk("writing the bitmap", error);
+  if (parts.failed) {
+    item.path->finish(item, false);
+    return;
+  }
+  meta::Superblock& superblock = parts.superblock();
+  for (uint32_t rest = item.missing; rest != 0; rest &= rest - 1) {
+    superblock.peers[std::countr_zero(rest)].flags |= meta::kPeerFullSync;
+  }
+  meta::rotate_uuid(superblock, item.missing, item.header.offset);
+  parts.gate.recheck();
+  waiter.done = generation_durable;
+  parts.super->commit(waiter);
 }
 
 void ReceivePath::generation_durable(meta::Waiter& waiter, int error) {

@@ -42,6 +42,7 @@ class ReceivePath {
     uint32_t incarnation = 0;
     peer::FrameHeader header;
     uint32_t length = 0;
+    uint32_t missing = 0;  // of a new generation: slots that miss writes from here on
     Buffer* buffer = nullptr;
     RangeEntry range;
     meta::Waiter waiter;
@@ -52,6 +53,7 @@ class ReceivePath {
   static void extent_hot(meta::Waiter& waiter, int error);
   static void written(disk::Job& job, int error);
   static void flushed(disk::Job& job, int error);
+  static void bits_durable(meta::Waiter& waiter, int error);
   static void generation_durable(meta::Waiter& waiter, int error);
 
   Item* take(Peer& peer, const peer::FrameHeader& header);
@@ -59,7 +61,7 @@ class ReceivePath {
   void begin_write(Item& item);
   void heat(Item& item);
   void launch(Item& item);
-  void adopt_generation(Peer& peer, uint64_t uuid, std::span<const std::byte> names);
+  uint32_t mark_missing(const Peer& peer, std::span<const std::byte> names);
   void finish(Item& item, bool report);
 
   Parts& parts_;

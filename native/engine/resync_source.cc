@@ -38,7 +38,8 @@ void ResyncSource::begin(Peer& peer) {
 
 const char* ResyncSource::on_request(Peer& peer, const peer::FrameHeader& header,
                                      std::span<const std::byte> payload) {
-  if (peer.resync != ResyncRole::kSource) return "a resync request without a resync";
+  const bool running = peer.resync == ResyncRole::kSource && !parts_.exchange.active(peer.slot);
+  if (!running) return "a resync request without a resync";
   return start(peer, header, payload, true);
 }
 
@@ -155,16 +156,12 @@ void ResyncSource::answer(Job& job, int error) {
   }
 }
 
+// May lose the link.
 void ResyncSource::send_busy(Job& job) {
-  peer::Link& link = *job.peer->link;
-  if (link.space() < peer::kFrameHeaderBytes) {
-    link.lose(peer::LinkLoss::kTimeout, "the peer does not take what is sent");
-    return;
-  }
   peer::FrameHeader header;
   header.type = peer::FrameType::kResyncBusy;
   header.sequence = job.sequence;
-  link.push(header);
+  job.peer->push(header);
 }
 
 void ResyncSource::finish(Job& job) {
@@ -215,6 +212,7 @@ void ResyncSource::yield(Peer& peer, uint64_t offset, uint32_t length) {
     const RangeEntry& range = job->range;
     if (range.offset >= offset + length || offset >= range.offset + range.length) continue;
     if (job->step == Step::kLock) {
+      job->step = Step::kRead;  // ours to finish, also when the link is lost
       send_busy(*job);
       finish(*job);
       next = active_.front();
@@ -255,24 +253,38 @@ void ResyncSource::checkpoint_saved(meta::Waiter& waiter, int error) {
 
 // The target's superblock says that it is in sync: last, so does ours.
 const char* ResyncSource::on_done(Peer& peer, const peer::FrameHeader& header) {
-  if (peer.resync != ResyncRole::kSource) return "the end of a resync that does not run";
+  const bool running = peer.resync == ResyncRole::kSource && !parts_.exchange.active(peer.slot);
+  if (!running) return "the end of a resync that does not run";
   peer.current_uuid = header.offset;
   Ending& ending = endings_[peer.slot];
   if (ending.busy) return "the end of a resync twice";
   ending.busy = true;
   ending.peer = &peer;
   ending.incarnation = peer.link->incarnation();
+  peer.applying += 1;  // the next connection waits for it
   parts_.bitmap->write_back(ending.bitmap);
   return nullptr;
+}
+
+void ResyncSource::finish_end(Ending& ending) {
+  BM_ASSERT(ending.busy);
+  ending.busy = false;
+  parts_.peers.finish_applying(*ending.peer);
+}
+
+bool ResyncSource::still_there(const Ending& ending) {
+  const peer::Link& link = *ending.peer->link;
+  return link.up() && link.incarnation() == ending.incarnation;
 }
 
 void ResyncSource::bitmap_saved(meta::Waiter& waiter, int error) {
   Ending& ending = *static_cast<Ending*>(waiter.owner);
   Parts& parts = ending.source->parts_;
   BM_ASSERT(ending.busy);
-  if (error != 0) {
-    ending.busy = false;
-    parts.fail_disk("writing the bitmap", error);
+  if (error != 0) parts.fail_disk("writing the bitmap", error);
+  if (!still_there(ending)) {
+    // What was written since is out of sync under the bitmapUuid that stands.
+    ending.source->finish_end(ending);
     return;
   }
   parts.mark_in_sync(ending.peer->slot);
@@ -282,14 +294,14 @@ void ResyncSource::bitmap_saved(meta::Waiter& waiter, int error) {
 void ResyncSource::superblock_saved(meta::Waiter& waiter, int error) {
   Ending& ending = *static_cast<Ending*>(waiter.owner);
   Parts& parts = ending.source->parts_;
-  ending.busy = false;
+  ending.source->finish_end(ending);
   if (error != 0) {
     parts.fail_disk("writing the superblock", error);
     return;
   }
   parts.metadata_changed();
+  if (!still_there(ending)) return;
   Peer& peer = *ending.peer;
-  if (!peer.link->up() || peer.link->incarnation() != ending.incarnation) return;
   peer.resync = ResyncRole::kNone;
   parts.stats.peers[peer.slot].resync_total_bytes.store(0, std::memory_order_relaxed);
   parts.events.resync_finished(peer.slot, ending.incarnation);

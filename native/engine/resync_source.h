@@ -89,6 +89,8 @@ class ResyncSource {
   void send_busy(Job& job);
   void finish(Job& job);
   Job* find(Peer& peer, uint64_t sequence);
+  void finish_end(Ending& ending);
+  static bool still_there(const Ending& ending);
 
   Parts& parts_;
   Slab<Job> jobs_;

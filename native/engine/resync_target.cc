@@ -151,8 +151,9 @@ const char* ResyncTarget::on_data(Peer& peer, const peer::FrameHeader& header, B
   }
   if (parts_.failed || parts_.ranges.busy(header.offset, header.payload_bytes)) {
     BufferPool::release(buffer);
-    report(*copy, request->sequence, peer::FrameType::kResyncBusy);
+    const uint64_t sequence = request->sequence;
     release(*request);
+    report(*copy, sequence, peer::FrameType::kResyncBusy);
     return nullptr;
   }
   request->arrived = true;
@@ -222,15 +223,10 @@ bool ResyncTarget::still_there(const Copy& copy) const {
 }
 
 void ResyncTarget::report(Copy& copy, uint64_t sequence, peer::FrameType type) {
-  peer::Link& link = *copy.peer->link;
-  if (link.space() < peer::kFrameHeaderBytes) {
-    link.lose(peer::LinkLoss::kTimeout, "the peer does not take what is sent");
-    return;
-  }
   peer::FrameHeader header;
   header.type = type;
   header.sequence = sequence;
-  link.push(header);
+  copy.peer->push(header);
 }
 
 void ResyncTarget::release(Request& request) {
@@ -267,7 +263,14 @@ uint64_t ResyncTarget::oldest_us(uint32_t slot) {
 void ResyncTarget::begin_end(Copy& copy) {
   BM_ASSERT(copy.in_flight == 0);
   copy.ending = copy.end_pending = true;
+  copy.peer->applying += 1;  // the next connection waits for it
   parts_.disk.flush(copy.flush);
+}
+
+void ResyncTarget::finish_end(Copy& copy) {
+  BM_ASSERT(copy.end_pending);
+  copy.end_pending = false;
+  parts_.peers.finish_applying(*copy.peer);
 }
 
 void ResyncTarget::flushed(disk::Job& job, int error) {
@@ -275,7 +278,7 @@ void ResyncTarget::flushed(disk::Job& job, int error) {
   Parts& parts = copy.target->parts_;
   if (error != 0) parts.fail_disk("flushing the backing disk", error);
   if (!copy.target->still_there(copy)) {
-    copy.end_pending = false;
+    copy.target->finish_end(copy);
     return;
   }
   parts.bitmap->write_back(copy.bitmap);
@@ -286,7 +289,7 @@ void ResyncTarget::bitmap_saved(meta::Waiter& waiter, int error) {
   Parts& parts = copy.target->parts_;
   if (error != 0) parts.fail_disk("writing the bitmap", error);
   if (!copy.target->still_there(copy)) {
-    copy.end_pending = false;
+    copy.target->finish_end(copy);
     return;
   }
   parts.adopt_generation_of(*copy.peer);
@@ -296,15 +299,20 @@ void ResyncTarget::bitmap_saved(meta::Waiter& waiter, int error) {
 void ResyncTarget::superblock_saved(meta::Waiter& waiter, int error) {
   Copy& copy = *static_cast<Copy*>(waiter.owner);
   Parts& parts = copy.target->parts_;
-  copy.end_pending = false;
   if (error != 0) parts.fail_disk("writing the superblock", error);
   if (error == 0) parts.metadata_changed();
-  if (!copy.target->still_there(copy)) return;
   Peer& peer = *copy.peer;
+  if (copy.target->still_there(copy) && peer.current_uuid != parts.superblock().current_uuid) {
+    // The source began another generation meanwhile.
+    parts.adopt_generation_of(peer);
+    parts.super->commit(copy.superblock);
+    return;
+  }
+  copy.target->finish_end(copy);
   peer::FrameHeader header;
   header.type = peer::FrameType::kResyncDone;
   header.offset = parts.superblock().current_uuid;
-  peer.link->push(header);
+  if (!copy.target->still_there(copy) || !peer.push(header)) return;
   copy.active = false;
   copy.target->active_count_ -= 1;
   copy.target->union_known_ = false;

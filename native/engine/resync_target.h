@@ -91,6 +91,7 @@ class ResyncTarget {
   void report(Copy& copy, uint64_t sequence, peer::FrameType type);
   void release(Request& request);
   void begin_end(Copy& copy);
+  void finish_end(Copy& copy);
   bool still_there(const Copy& copy) const;
 
   Parts& parts_;

@@ -29,7 +29,7 @@ enum class FrameType : uint8_t {
   kNewUuid = 8,         // sequence; offset: the new currentUuid; payload: names of the nodes
                         // that miss writes from here on, 64 bytes each, padded with zeroes
   kBitmapPage = 9,      // offset: page index; payload: state 8, reserved 56, then bits if partial
-  kBitmapEnd = 10,      // sequence: number of pages sent
+  kBitmapEnd = 10,      // sequence: number of pages sent; offset: the sender's currentUuid
   kBitmapDurable = 11,  // the merged bitmap is durable here
   kResyncRequest = 12,  // sequence, offset; payload: length 32, reserved 32
   kResyncData = 13,     // sequence and offset of the request; payload: the bytes
