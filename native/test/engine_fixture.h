@@ -110,7 +110,7 @@ struct Copy {
     io.set_handler(nullptr);
   }
 
-  int attach(uint64_t al_extents = 0) {
+  int attach(uint64_t al_extents = 0, uint32_t uuids = 4) {
     stats = std::make_unique<engine::Statistics>();
     engine = std::make_unique<engine::Engine>(io, events, *stats);
     if (!engine->init().ok()) return -1;
@@ -124,9 +124,15 @@ struct Copy {
     Done done;
     engine->attach(spec, done.completion);
     wait(done);
-    const uint64_t uuids[] = {next_uuid(), next_uuid(), next_uuid(), next_uuid()};
-    if (done.error == 0) engine->supply_uuids(uuids);
+    if (done.error == 0) supply(uuids);
     return done.error;
+  }
+
+  void supply(uint32_t uuids) {
+    for (; uuids > 0; --uuids) {
+      const uint64_t uuid = next_uuid();
+      engine->supply_uuids({&uuid, 1});
+    }
   }
 
   static uint64_t next_uuid() {
@@ -180,6 +186,7 @@ struct Copy {
 struct Client {
   Copy& copy;
   io::SimIo io;
+  io::SocketId listener = io::kNoSocket;
   io::SocketId socket = io::kNoSocket;
   io::Op send_op;
   io::Op receive_op;
@@ -195,12 +202,15 @@ struct Client {
   }
 
   bool serve_and_connect() {
-    const io::SocketId listener = copy.world.listen(copy.io);
+    listener = copy.world.listen(copy.io);
     Done served;
     copy.engine->serve(listener, "r0", served.completion);
     copy.wait(served);
-    if (served.error != 0) return false;
-    socket = copy.world.connect(io, listener);
+    return served.error == 0 && connect(listener);
+  }
+
+  bool connect(io::SocketId where) {
+    socket = copy.world.connect(io, where);
     std::byte greeting[18];
     if (!receive(greeting, sizeof greeting)) return false;
     std::byte hello[4 + 16] = {};

@@ -1,0 +1,382 @@
+// Two or three nodes in a simulated world, and the control plane's part between them: who is
+// Primary, what two copies that meet do (DESIGN section 6, rules 6 and 7), what must be durable
+// before, UUIDs supplied in time or late.
+#pragma once
+
+#include <array>
+#include <functional>
+
+#include "engine_fixture.h"
+#include "random_client.h"
+
+namespace fixture {
+
+struct NodeLink {
+  uint32_t incarnation = 0;
+  bool up = false;
+  bool established = false;
+  engine::ResyncRole role = engine::ResyncRole::kNone;
+  io::SocketId socket = io::kNoSocket;
+};
+
+struct Member final : engine::EventSink {
+  io::SimWorld& world;
+  io::SimIo io;
+  io::DiskId disk;
+  const uint64_t disk_bytes;
+  const std::string name;
+  const std::vector<std::string> peers;
+  uint64_t al_extents = 0;
+  uint64_t timeout_us = 300'000;
+  uint64_t uuid_delay_us = 1000;
+  std::array<NodeLink, 2> links;  // by slot
+  std::unique_ptr<engine::Statistics> stats;
+  std::unique_ptr<engine::Engine> engine;
+  Superblock known;  // as the last event told
+  bool primary = false;
+  io::SocketId listener = io::kNoSocket;
+  io::Timer uuid_timer;
+  uint64_t resyncs = 0;
+
+  Member(io::SimWorld& in, uint64_t bytes, std::string node, std::vector<std::string> others)
+      : world(in),
+        io(in),
+        disk(in.make_disk(bytes, 512)),
+        disk_bytes(bytes),
+        name(std::move(node)),
+        peers(std::move(others)) {
+    uuid_timer.owner = this;
+    uuid_timer.fire = [](io::Timer& timer) { static_cast<Member*>(timer.owner)->supply_uuid(); };
+    format();
+  }
+  ~Member() {
+    if (engine != nullptr) crash(io::SimCrash::kProcess);
+  }
+
+  Layout layout() const { return compute_layout(true, disk_bytes, disk_bytes, 7, 512).value(); }
+  uint64_t device_bytes() const { return layout().device_size_bytes; }
+
+  void control(uint32_t, uint32_t, std::span<const std::byte>) override {}
+  void link_closed(uint32_t slot, uint32_t incarnation, engine::Loss loss,
+                   const char* detail) override {
+    trace(std::string("lost a link: ") + detail);
+    if (loss == engine::Loss::kProtocolError) die(name + ": protocol error: " + detail);
+    if (links[slot].incarnation == incarnation) links[slot] = NodeLink{incarnation};
+  }
+  void resync_started(uint32_t, uint32_t) override {}
+  void resync_finished(uint32_t slot, uint32_t incarnation) override {
+    if (links[slot].incarnation != incarnation) return;
+    links[slot].role = engine::ResyncRole::kNone;
+    resyncs += 1;
+    trace("finished a resync");
+  }
+  void generation_changed() override {
+    io.arm(uuid_timer, io.now_us() + world.random().between(1, uuid_delay_us));
+  }
+  void clients_changed(uint32_t) override {}
+  void disk_failed(const char* what, int) override { die(name + ": the disk failed: " + what); }
+  void metadata_changed(const meta::Superblock& superblock) override { known = superblock; }
+
+  void trace(const std::string& what) const {
+    if (tracing()) std::printf("%10lu %s: %s\n", world.now_us(), name.c_str(), what.c_str());
+  }
+  static bool& tracing() {
+    static bool on = false;
+    return on;
+  }
+
+  void supply_uuid() {
+    const uint64_t uuid = Copy::next_uuid();
+    engine->supply_uuids({&uuid, 1});
+  }
+
+  void format() {
+    Superblock state;
+    state.metadata_id = 42 + static_cast<uint32_t>(disk);
+    state.layout = layout();
+    state.resource = "r0";
+    state.node = name;
+    SuperblockStore store(io, disk);
+    ActivityLog log(io, disk);
+    Bitmap bitmap(io, disk);
+    store.current() = state;
+    Waiting formatted[3];
+    bitmap.format(state.layout, state.metadata_id, PageState::kNone, formatted[0].waiter);
+    log.format(state.layout, state.metadata_id, formatted[1].waiter);
+    until([&] { return formatted[0].done && formatted[1].done; }, "formatting");
+    store.commit(formatted[2].waiter);
+    until([&] { return formatted[2].done && io.in_flight() == 0; }, "formatting");
+  }
+
+  void until(const std::function<bool()>& predicate, const char* what) {
+    if (!world.run_until(predicate, 120'000'000)) die(name + " is stuck: " + what);
+  }
+  // False when the engine went away, or the command failed.
+  bool done(Done& command, const char* what) {
+    until([&] { return command.done; }, what);
+    return command.error == 0;
+  }
+
+  void attach(uint32_t uuids) {
+    links = {};
+    stats = std::make_unique<engine::Statistics>();
+    engine = std::make_unique<engine::Engine>(io, *this, *stats);
+    if (!engine->init().ok()) die("no memory");
+    engine::AttachSpec spec;
+    spec.resource = "r0";
+    spec.node = name;
+    spec.peers = peers;
+    spec.data_disk = spec.meta_disk = disk;
+    spec.data_disk_bytes = spec.meta_disk_bytes = disk_bytes;
+    spec.al_extents = al_extents;
+    spec.timeout_us = timeout_us;
+    Done command;
+    engine->attach(spec, command.completion);
+    if (!done(command, "attaching")) die(name + ": attach failed");
+    for (uint32_t i = 0; i < uuids; ++i) supply_uuid();
+    trace("attached, uuid " + std::to_string(engine->superblock().current_uuid) + " flags " +
+          std::to_string(engine->superblock().flags) + " out of sync " +
+          std::to_string(stats->peers[0].out_of_sync_bytes));
+  }
+
+  void close() {
+    trace("closes");
+    Done command;
+    engine->close(command.completion);
+    if (!done(command, "closing")) die(name + ": close failed");
+    if (!engine->closed()) die(name + ": not closed");
+    until([&] { return io.in_flight() == 0; }, "ending");
+    engine.reset();
+    io.disarm(uuid_timer);
+    primary = false;
+    links = {};
+  }
+
+  void crash(io::SimCrash how) {
+    trace(how == io::SimCrash::kPower ? "loses power" : "crashes");
+    world.crash(io, how);
+    if (how == io::SimCrash::kPower) world.power_loss(disk);
+    Copy::leaked().push_back(std::move(engine));
+    primary = false;
+    links = {};
+  }
+
+  void patch(const engine::MetadataPatch& wanted, const char* what, bool must = true) {
+    Done command;
+    engine->update_metadata(wanted, command.completion);
+    if (!done(command, what) && must) die(name + ": " + what + " failed");
+  }
+
+  void serve() {
+    engine::MetadataPatch wanted;
+    wanted.primary_indicator = true;
+    patch(wanted, "becoming Primary");
+    listener = world.listen(io);
+    Done command;
+    engine->serve(listener, "r0", command.completion);
+    if (!done(command, "serving")) die(name + ": serve failed");
+    primary = true;
+    trace("serves");
+  }
+
+  void withdraw() {
+    Done command;
+    engine->withdraw(true, command.completion);
+    if (!done(command, "withdrawing")) die(name + ": withdraw failed");
+    engine::MetadataPatch wanted;
+    wanted.primary_indicator = false;
+    patch(wanted, "becoming Secondary");
+    primary = false;
+    trace("serves no longer");
+  }
+
+  uint32_t slot_of(const Member& other) const {
+    return peers[0] == other.name ? 0 : 1;
+  }
+  NodeLink& link(const Member& other) { return links[slot_of(other)]; }
+  uint64_t out_of_sync(const Member& other) const {
+    return stats->peers[slot_of(other)].out_of_sync_bytes;
+  }
+  // Whatever is acknowledged on this node is there as well.
+  bool mirrors_to(Member& other) {
+    const uint32_t slot = slot_of(other);
+    return links[slot].established && links[slot].role == engine::ResyncRole::kNone &&
+           stats->peers[slot].receiving && (other.engine != nullptr) &&
+           (other.engine->superblock().flags & meta::kConsistent) != 0;
+  }
+};
+
+enum class Verdict : uint8_t { kInSync, kTarget, kSource, kWaits, kSplitBrain, kUnrelated };
+
+struct Judgement {
+  Verdict verdict = Verdict::kWaits;  // of the first node
+  bool mark_all = false;
+};
+
+// As src/rules/handshake.ts, less what the simulation does not do.
+class Rules {
+ public:
+  static Judgement judge(const Member& own, const Member& peer) {
+    const Superblock& a = own.known;
+    const Superblock& b = peer.known;
+    const bool a_new = a.current_uuid == meta::kJustCreatedUuid;
+    const bool b_new = b.current_uuid == meta::kJustCreatedUuid;
+    if (a_new && b_new) return {};
+    if (a_new || b_new) {
+      const Member& source = a_new ? peer : own;
+      const Member& target = a_new ? own : peer;
+      const bool covered = record(source, target).bitmap_uuid == meta::kJustCreatedUuid;
+      return behind(own, peer, a_new, covered);
+    }
+    if (a.current_uuid == b.current_uuid) return equal(own, peer);
+    const uint32_t own_behind = evidence(own, peer);
+    const uint32_t peer_behind = evidence(peer, own);
+    if (own_behind != peer_behind) {
+      const bool who = own_behind > peer_behind;
+      return behind(own, peer, who, std::max(own_behind, peer_behind) == 3);
+    }
+    return {Verdict::kSplitBrain};
+  }
+
+ private:
+  static const meta::PeerRecord& record(const Member& own, const Member& peer) {
+    return own.known.peers[own.slot_of(peer)];
+  }
+  static bool consistent(const Member& node) { return (node.known.flags & meta::kConsistent) != 0; }
+  static bool current(const Member& node) {
+    return consistent(node) && (node.known.flags & meta::kWasUpToDate) != 0;
+  }
+
+  static uint32_t evidence(const Member& copy, const Member& ahead) {
+    const uint64_t uuid = copy.known.current_uuid;
+    if (record(ahead, copy).bitmap_uuid == uuid) return 3;
+    for (const meta::PeerRecord& other : ahead.known.peers) {
+      if (other.bitmap_uuid == uuid) return 2;
+    }
+    const auto& history = ahead.known.history_uuids;
+    return std::find(history.begin(), history.end(), uuid) != history.end() ? 1 : 0;
+  }
+
+  static Judgement behind(const Member& own, const Member& peer, bool own_is_behind, bool covered) {
+    const Member& source = own_is_behind ? peer : own;
+    const Member& target = own_is_behind ? own : peer;
+    if (!consistent(source)) return {};
+    if (target.primary && consistent(target)) return {Verdict::kSplitBrain};
+    return {own_is_behind ? Verdict::kTarget : Verdict::kSource, !covered};
+  }
+
+  static Judgement equal(const Member& own, const Member& peer) {
+    if (!consistent(own) && !consistent(peer)) return {};
+    const bool marked = own.out_of_sync(peer) > 0 || peer.out_of_sync(own) > 0 ||
+                        (record(own, peer).flags & meta::kPeerFullSync) != 0 ||
+                        (record(peer, own).flags & meta::kPeerFullSync) != 0;
+    if (!marked && current(own) && current(peer)) return {Verdict::kInSync};
+    return {rank(own) > rank(peer) ? Verdict::kSource : Verdict::kTarget};
+  }
+  static std::vector<uint64_t> rank(const Member& node) {
+    const uint32_t flags = node.known.flags;
+    return {consistent(node),
+            node.primary,
+            current(node),
+            (flags & meta::kCrashed) == 0,
+            (flags & meta::kCrashedPrimary) != 0,
+            node.known.write_sequence,
+            uint64_t{255} - static_cast<uint8_t>(node.name[0])};
+  }
+};
+
+// One try to connect and establish; false when something came between.
+inline bool join(Member& a, Member& b) {
+  if (a.engine == nullptr || b.engine == nullptr) return false;
+  io::SimWorld& world = a.world;
+  const auto [end_a, end_b] = world.connect_pair(a.io, b.io);
+  std::array<Done, 2> opened;
+  for (Member* node : {&a, &b}) {
+    Member& other = node == &a ? b : a;
+    const uint32_t incarnation = node->link(other).incarnation + 1;
+    node->engine->connect_link(node->slot_of(other), node == &a ? end_a : end_b, incarnation,
+                               opened[node == &a ? 0 : 1].completion);
+    const bool old = node->link(other).up;
+    node->until([&] { return opened[node == &a ? 0 : 1].done; }, "opening a connection");
+    if (old && node->link(other).up) die("the old connection was not closed");
+    node->link(other) = NodeLink{incarnation, true};
+    node->link(other).socket = node == &a ? end_a : end_b;
+  }
+  const auto both_up = [&] {
+    return a.engine != nullptr && b.engine != nullptr && a.link(b).up && b.link(a).up;
+  };
+  const auto pass = [&](uint64_t most_us) {
+    world.run_until([&] { return !both_up(); }, world.random().between(0, most_us));
+    return both_up();
+  };
+  const auto give_up = [&] {
+    for (Member* node : {&a, &b}) {
+      Member& other = node == &a ? b : a;
+      if (node->engine == nullptr || !node->link(other).up) continue;
+      node->engine->close_link(node->slot_of(other), node->link(other).incarnation);
+    }
+    return false;
+  };
+  if (opened[0].error != 0 || opened[1].error != 0 || !pass(1000)) return give_up();
+  const Superblock told_a = a.known;
+  const Superblock told_b = b.known;
+  const Judgement judgement = Rules::judge(a, b);
+  a.trace("meets " + b.name + ": verdict " +
+          std::to_string(static_cast<int>(judgement.verdict)) +
+          (judgement.mark_all ? " in full" : "") + ", uuids " +
+          std::to_string(told_a.current_uuid) + " " + std::to_string(told_b.current_uuid));
+  if (judgement.verdict == Verdict::kSplitBrain) die("split brain");
+  if (judgement.verdict == Verdict::kWaits) die("no source");
+  if (!pass(500)) return give_up();
+  const auto role_of = [&](const Member& node) {
+    if (judgement.verdict == Verdict::kInSync) return engine::ResyncRole::kNone;
+    const bool source = (judgement.verdict == Verdict::kSource) == (&node == &a);
+    return source ? engine::ResyncRole::kSource : engine::ResyncRole::kTarget;
+  };
+  for (Member* node : {&a, &b}) {
+    Member& other = node == &a ? b : a;
+    const Superblock& own = node == &a ? told_a : told_b;
+    const Superblock& its = node == &a ? told_b : told_a;
+    engine::MetadataPatch wanted;
+    wanted.if_current_uuid = own.current_uuid;
+    engine::PeerPatch change;
+    change.slot = node->slot_of(other);
+    change.generation = its.generation;
+    const engine::ResyncRole role = role_of(*node);
+    if (role == engine::ResyncRole::kNone) change.bitmap_uuid = 0;
+    if (role == engine::ResyncRole::kTarget) wanted.consistent = false;
+    const bool differ = own.current_uuid != its.current_uuid;
+    if (role == engine::ResyncRole::kSource && differ) change.bitmap_uuid = its.current_uuid;
+    if (judgement.mark_all) change.full_sync = true;
+    wanted.peers.push_back(change);
+    Done patched;
+    node->engine->update_metadata(wanted, patched.completion);
+    node->until([&] { return patched.done; }, "preparing a connection");
+    if (patched.error != 0 || !both_up()) return give_up();
+  }
+  if (!pass(2000)) return give_up();
+  const bool same = a.known.current_uuid == told_a.current_uuid &&
+                    b.known.current_uuid == told_b.current_uuid;
+  if (!same) return give_up();
+  const bool a_first = world.random().chance(2);
+  std::array<Done, 2> established;
+  for (Member* node : {a_first ? &a : &b, a_first ? &b : &a}) {
+    Member& other = node == &a ? b : a;
+    const Superblock& its = node == &a ? told_b : told_a;
+    engine::EstablishPlan plan;
+    plan.resync = role_of(*node);
+    plan.exchange_bitmaps = plan.resync != engine::ResyncRole::kNone;
+    plan.peer_current_uuid = its.current_uuid;
+    Done& command = established[node == &a ? 0 : 1];
+    node->link(other).role = plan.resync;
+    node->engine->establish(node->slot_of(other), node->link(other).incarnation, plan,
+                            command.completion);
+    node->until([&] { return command.done; }, "establishing");
+    if (command.error != 0 || !both_up()) return give_up();
+    node->link(other).established = true;
+    if (!pass(1000)) return give_up();
+  }
+  return true;
+}
+
+}  // namespace fixture
