@@ -25,7 +25,6 @@ import { FEATURES, WIRE_VERSION } from './hello';
 import type { Hello } from './hello';
 import type { StateGate } from './stateGate';
 
-/** The world outside of the resources; one for each daemon. */
 /** Where each resource's superblock was last seen, kept over restarts in the state directory. */
 export interface SuperblockLocations {
   tryGet(resource: ResourceName, disk: string): bigint | undefined;
@@ -33,6 +32,7 @@ export interface SuperblockLocations {
   put(resource: ResourceName, disk: string, offset: bigint): void;
 }
 
+/** The world outside of the resources; one for each daemon. */
 export interface Environment {
   readonly plane: Plane;
   readonly clock: Clock;
