@@ -149,7 +149,7 @@ async function showResync(source, target) {
     STEP_DEADLINE_MS,
   );
   const took = performance.now() - start;
-  bar(100, `done in ${duration(took)}`);
+  bar(100, '');
   endBar();
   return took;
 }

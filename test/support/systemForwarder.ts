@@ -24,9 +24,9 @@ export class Trip {
 
   /** The part of the chunk that may pass. */
   take(chunk: Buffer): Buffer {
-    const passing = chunk.subarray(0, Math.max(0, this.limitBytes - this.passedBytes));
+    const passing = chunk.subarray(0, Math.max(0, Math.floor(this.limitBytes) - this.passedBytes));
     this.passedBytes += passing.length;
-    if (this.passedBytes >= this.limitBytes && !this.tripped) {
+    if (this.passedBytes >= Math.floor(this.limitBytes) && !this.tripped) {
       this.tripped = true;
       this.onTrip();
     }

@@ -1,7 +1,7 @@
 // One node of a cluster: a bus, folders and a blkmirrord of its own, and the command line
 // against them. Used by Cluster (systemCluster.ts).
 
-import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Service } from '../../src/cli/service';
 import type { DeviceMethod, Options } from '../../src/cli/service';
@@ -54,10 +54,8 @@ export class SystemNode {
   /** Resolves when the daemon answers. */
   async start(): Promise<void> {
     if (this.service === undefined) await this.bus.start();
-    const [program = process.execPath, ...words] = [...this.wrapper, process.execPath, DAEMON];
-    const folders = ['--config-dir', this.configDir, '--run-dir', this.runDir];
-    const identity = ['--state-dir', this.stateDir, '--bus', this.bus.address, '--node', this.name];
-    const daemon = Background.start(program, [...words, ...folders, ...identity], this.logFile);
+    const [program = process.execPath, ...words] = this.daemonWords();
+    const daemon = Background.start(program, words, this.logFile);
     this.daemon = daemon;
     this.service ??= await Service.open(this.bus.address);
     await until(
@@ -68,6 +66,12 @@ export class SystemNode {
       },
       START_DEADLINE_MS,
     );
+  }
+
+  /** A second daemon with the same folders and bus, to its end. */
+  startAnother(): Promise<Outcome> {
+    const [program = process.execPath, ...words] = this.daemonWords();
+    return run(program, words, { deadlineMs: START_DEADLINE_MS });
   }
 
   /** As a crash ends it. */
@@ -85,8 +89,13 @@ export class SystemNode {
     this.daemon?.signal('SIGHUP');
   }
 
-  pause(): void {
+  /** Resolves when every thread stands still. */
+  async pause(): Promise<void> {
+    const tasks = `/proc/${this.pid}/task`;
+    const stands = (task: string): boolean =>
+      readFileSync(join(tasks, task, 'status'), 'utf8').includes('State:\tT');
     this.daemon?.signal('SIGSTOP');
+    await until(`${this.name} stands still`, () => readdirSync(tasks).every(stands));
   }
 
   resume(): void {
@@ -174,6 +183,13 @@ export class SystemNode {
 
   uri(resource = 'r0'): string {
     return `nbd+unix:///${resource}?socket=${this.socket(resource)}`;
+  }
+
+  private daemonWords(): string[] {
+    const program = [...this.wrapper, process.execPath, DAEMON];
+    const folders = ['--config-dir', this.configDir, '--run-dir', this.runDir];
+    const identity = ['--state-dir', this.stateDir, '--bus', this.bus.address, '--node', this.name];
+    return [...program, ...folders, ...identity];
   }
 
   private connected(): Service {

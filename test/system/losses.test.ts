@@ -69,7 +69,7 @@ test('a Secondary that stands still is given up after timeout-ms and comes back'
   cluster = await Cluster.inSync({ options: '[net]\ntimeout-ms = 1500\n' });
   const { writer, client } = await writing();
   const stoppedAt = performance.now();
-  cluster.second.pause();
+  await cluster.second.pause();
   await until('the writer waits for the peer', () => performance.now() - writer.lastMs > 300);
   await goesOn(writer);
   expect(writer.longestPauseMs(stoppedAt)).toBeLessThan(1500 + 3000);

@@ -1,0 +1,86 @@
+// Both nodes on one host over loopback, loop devices as backing disks, and a file system on the
+// mirror, with the writer and both daemons in one memory-limited cgroup: dirty pages of eight
+// times the limit go through without a deadlock, and sync ends. The original of 1999 hung here.
+// Needs root, loop devices and FUSE.
+
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { MemoryCgroup } from '../support/memoryCgroup';
+import { until } from '../support/privateBus';
+import { Cluster, MIB } from '../support/systemCluster';
+import { fioWriteAndVerify } from '../support/systemFio';
+import { Background, run, runOk } from '../support/systemProcess';
+
+jest.setTimeout(240_000);
+
+const LIMIT_BYTES = 256 * MIB;
+const FILE_BYTES = 512 * MIB;
+const ROUNDS = 4;
+
+test('loop devices as backing disks on both nodes mirror and resync', async () => {
+  const cluster = await Cluster.inSync({ loop: true });
+  try {
+    await fioWriteAndVerify({ node: cluster.first, sizeBytes: 48 * MIB });
+    await cluster.second.kill9();
+    await fioWriteAndVerify({ node: cluster.first, sizeBytes: 48 * MIB, seed: 2 });
+    await cluster.second.start();
+    await cluster.untilInSync();
+    await cluster.expectIdentical();
+  } finally {
+    await cluster.remove();
+  }
+});
+
+test('dirty pages of eight times the memory go through the mirror', async () => {
+  const group = MemoryCgroup.create(LIMIT_BYTES);
+  const cluster = await Cluster.inSync({
+    diskBytes: FILE_BYTES + 128 * MIB,
+    loop: true,
+    wrapper: group.wrapper,
+  });
+  cluster.onRemove(() => group.remove());
+  try {
+    const place = await mountMirror(cluster);
+    const before = group.limitReached;
+    for (let round = 0; round < ROUNDS; round++) {
+      await writeInside(group, join(place, `file${round % 2}`));
+    }
+    await runOk('sync', ['-f', place], { deadlineMs: 120_000 });
+    expect(group.limitReached).toBeGreaterThan(before);
+    expect(cluster.nodes.every((node) => group.pids.includes(node.pid))).toBe(true);
+    await runOk('umount', [place], { deadlineMs: 60_000 });
+    await cluster.untilInSync();
+    await cluster.expectIdentical();
+  } finally {
+    await cluster.remove();
+  }
+});
+
+async function mountMirror(cluster: Cluster): Promise<string> {
+  const fuse = join(cluster.folder, 'fuse');
+  const place = join(cluster.folder, 'mnt');
+  mkdirSync(fuse);
+  mkdirSync(place);
+  const log = join(cluster.folder, 'nbdfuse.log');
+  const nbdfuse = Background.start('nbdfuse', [fuse, cluster.first.uri()], log);
+  cluster.onRemove(() => nbdfuse.kill());
+  cluster.onRemove(() => run('fusermount3', ['-uz', fuse]));
+  const file = join(fuse, 'nbd');
+  await until('nbdfuse shows its file', async () => (await run('test', ['-f', file])).status === 0);
+  const loop = (await runOk('losetup', ['--find', '--show', file])).trim();
+  cluster.onRemove(() => run('losetup', ['--detach', loop]));
+  await runOk('mkfs.ext4', ['-q', '-O', '^has_journal', '-E', 'nodiscard', loop]);
+  await runOk('mount', ['-t', 'ext4', loop, place]);
+  cluster.onRemove(() => run('umount', ['--lazy', place]));
+  return place;
+}
+
+/** Through the page cache, as fast as it goes. */
+async function writeInside(group: MemoryCgroup, file: string): Promise<void> {
+  const [shell = 'sh', ...words] = group.wrapper;
+  const size = String(FILE_BYTES / MIB / 2);
+  const dd = ['dd', 'if=/dev/urandom', `of=${file}`, 'bs=1M', `count=${size}`, 'conv=notrunc'];
+  for (let half = 0; half < 2; half++) {
+    await runOk(shell, [...words, ...dd], { deadlineMs: 120_000 });
+  }
+}
