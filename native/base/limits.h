@@ -19,11 +19,11 @@ inline constexpr uint32_t kWritesInFlight = 2048;       // pieces of one engine,
 inline constexpr uint32_t kFlushesInFlight = 256;       // of one engine
 // Writes, flushes and a new generation that a peer may have sent and not heard of.
 inline constexpr uint32_t kFramesInFlight = kWritesInFlight + kFlushesInFlight + 16;
-inline constexpr uint32_t kRequestsPerClient = 256;     // unanswered requests of one client
-inline constexpr uint32_t kClients = 128;               // connections of one NBD socket
-inline constexpr uint32_t kControlBytes = 64u << 10;    // one control frame's JSON
-inline constexpr uint32_t kBitmapPoolPages = 2048;      // partial bitmap pages of one engine
-inline constexpr uint32_t kResyncBytes = 256u << 10;    // one resync request
-inline constexpr uint32_t kResyncWindow = 16;           // resync requests in flight
+inline constexpr uint32_t kRequestsPerClient = 256;   // unanswered requests of one client
+inline constexpr uint32_t kClients = 128;             // connections of one NBD socket
+inline constexpr uint32_t kControlBytes = 64u << 10;  // one control frame's JSON
+inline constexpr uint32_t kBitmapPoolPages = 2048;    // partial bitmap pages of one engine
+inline constexpr uint32_t kResyncBytes = 256u << 10;  // one resync request
+inline constexpr uint32_t kResyncWindow = 16;         // resync requests in flight
 
 }  // namespace blkmirror::limits

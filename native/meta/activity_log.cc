@@ -30,9 +30,7 @@ static_assert(kLogPageHeaderBytes + kWordsPerPage * 8 == limits::kPageBytes);
 constexpr uint8_t kDirty = 1;    // wanted differs from what was last submitted
 constexpr uint8_t kInBatch = 2;  // belongs to the batch under way
 
-std::span<const std::byte> body(ConstPageBytes bytes) {
-  return bytes.subspan(kLogPageHeaderBytes);
-}
+std::span<const std::byte> body(ConstPageBytes bytes) { return bytes.subspan(kLogPageHeaderBytes); }
 
 }  // namespace
 
@@ -42,20 +40,20 @@ struct ActivityLog::Private final : PageSource {
   PageIo pages;
   Layout layout;
   uint64_t metadata_id = 0;
-  uint64_t sequence = 0;     // of the last page written
+  uint64_t sequence = 0;  // of the last page written
   uint64_t extents = 0;
   uint64_t page_count = 0;
   Task task = Task::kNone;
-  uint64_t cursor = 0;       // the next page of the task
+  uint64_t cursor = 0;                             // the next page of the task
   std::vector<uint64_t> wanted, durable, written;  // kWordsPerPage for each page
   std::vector<uint32_t> page_hot;                  // durable bits of each page
   std::vector<uint8_t> flags;
   uint64_t hot_count = 0;
   uint64_t dirty_pages = 0;
-  int failed = 0;            // positive errno
-  WaiterList riding;         // on the task under way
-  WaiterList next;           // on the batch after it
-  WaiterList ready;          // told at the next batch_end()
+  int failed = 0;     // positive errno
+  WaiterList riding;  // on the task under way
+  WaiterList next;    // on the batch after it
+  WaiterList ready;   // told at the next batch_end()
 
   Private(io::Io& io, io::DiskId disk) : pages(io, disk, *this) {}
 

@@ -24,7 +24,7 @@ namespace blkmirror::meta {
 namespace {
 
 // Flags of a chunk during a write-back.
-constexpr uint8_t kInBatch = 1;      // has pages for the first pass
+constexpr uint8_t kInBatch = 1;       // has pages for the first pass
 constexpr uint8_t kStateChanged = 2;  // its state page is written in the second
 
 }  // namespace
@@ -37,7 +37,7 @@ struct Bitmap::Private final : PageSource {
   BitmapPages memory;
   Layout layout;
   uint64_t metadata_id = 0;
-  uint64_t sequence = 0;       // of the last page written
+  uint64_t sequence = 0;  // of the last page written
   Task task = Task::kNone;
   PageState format_state = PageState::kNone;
   uint64_t cursor = 0;         // slot * chunk count + chunk
@@ -93,8 +93,7 @@ void Bitmap::load(const Layout& layout, uint64_t metadata_id, Waiter& waiter) {
   BM_ASSERT(started);
 }
 
-void Bitmap::format(const Layout& layout, uint64_t metadata_id, PageState state,
-                    Waiter& waiter) {
+void Bitmap::format(const Layout& layout, uint64_t metadata_id, PageState state, Waiter& waiter) {
   BM_ASSERT(state != PageState::kPartial);
   private_->format_state = state;
   private_->prepare(layout, metadata_id, Private::Task::kFormat, waiter);
@@ -183,16 +182,16 @@ std::optional<Range> Bitmap::next(uint32_t slot, uint64_t from, uint32_t limit) 
     if (page == memory.page_count()) return std::nullopt;
     const uint64_t start = page * kBlocksPerPage;
     const uint64_t size = memory.page_blocks(page);
-    const uint64_t first = memory.find(slot, page, std::min(size, std::max(block, start) - start),
-                                       size, true);
+    const uint64_t first =
+        memory.find(slot, page, std::min(size, std::max(block, start) - start), size, true);
     block = start + kBlocksPerPage;
     if (first == size) continue;
     const uint64_t extent_end = (first / kBlocksPerExtent + 1) * kBlocksPerExtent;
     const uint64_t most = std::min({size, extent_end, first + limit / limits::kBlockBytes});
     const uint64_t end = memory.find(slot, page, first, most, false);
     const uint64_t offset = (start + first) * limits::kBlockBytes;
-    const uint64_t reach = std::min((start + end) * limits::kBlockBytes,
-                                    private_->layout.device_size_bytes);
+    const uint64_t reach =
+        std::min((start + end) * limits::kBlockBytes, private_->layout.device_size_bytes);
     return Range{offset, static_cast<uint32_t>(reach - offset)};
   }
 }
@@ -216,8 +215,7 @@ std::span<const std::byte> Bitmap::page_bits(uint32_t slot, uint64_t page) const
   return private_->memory.bits(slot, page);
 }
 
-void Bitmap::merge(uint32_t slot, uint64_t page, PageState state,
-                   std::span<const std::byte> bits) {
+void Bitmap::merge(uint32_t slot, uint64_t page, PageState state, std::span<const std::byte> bits) {
   BM_ASSERT(page < page_count());
   BM_ASSERT(bits.size() == (state == PageState::kPartial ? kBitmapPageBitBytes : 0));
   if (state == PageState::kAll) private_->memory.make(slot, page, PageState::kAll);
@@ -265,8 +263,8 @@ void Bitmap::Private::begin(Task new_task) {
 
 bool Bitmap::Private::next_page(Page& page) {
   BM_ASSERT(task != Task::kNone);
-  const bool whole_chunks = task == Task::kFormat || task == Task::kLoadStates ||
-                            task == Task::kWriteStates;
+  const bool whole_chunks =
+      task == Task::kFormat || task == Task::kLoadStates || task == Task::kWriteStates;
   return whole_chunks ? next_chunk(page) : next_partial(page);
 }
 
@@ -346,8 +344,7 @@ void Bitmap::Private::fill_bits(uint32_t slot, uint64_t page, PageBytes bytes) {
 }
 
 void Bitmap::Private::page_read(const Page& page) {
-  const uint64_t count =
-      task == Task::kLoadStates ? memory.chunk_count() : memory.page_count();
+  const uint64_t count = task == Task::kLoadStates ? memory.chunk_count() : memory.page_count();
   BM_ASSERT(task == Task::kLoadStates || task == Task::kLoadPages);
   const auto slot = static_cast<uint32_t>(page.key / count);
   if (task == Task::kLoadStates) {

@@ -83,15 +83,15 @@ class BitmapPages {
   uint64_t pages_ = 0;   // of one slot
   uint64_t chunks_ = 0;  // of one slot
   uint64_t device_blocks_ = 0;
-  uint32_t reserve_ = 0;                // pool pages for clear() alone
-  std::vector<uint8_t> records_;        // by slot and page
-  std::vector<uint16_t> pool_index_;    // by slot and page; while partial
-  std::vector<uint16_t> chunk_used_;    // by slot and chunk: pages that are not none
-  std::vector<uint8_t> chunk_dirty_;    // by slot and chunk: some page is dirty
-  std::vector<uint64_t> pool_;          // kWords for each pool page, in disk order
-  std::vector<uint16_t> pool_blocks_;   // bits set in each pool page
-  std::vector<uint16_t> free_;          // pool pages
-  std::vector<uint64_t> blocks_;        // out of sync, by slot
+  uint32_t reserve_ = 0;               // pool pages for clear() alone
+  std::vector<uint8_t> records_;       // by slot and page
+  std::vector<uint16_t> pool_index_;   // by slot and page; while partial
+  std::vector<uint16_t> chunk_used_;   // by slot and chunk: pages that are not none
+  std::vector<uint8_t> chunk_dirty_;   // by slot and chunk: some page is dirty
+  std::vector<uint64_t> pool_;         // kWords for each pool page, in disk order
+  std::vector<uint16_t> pool_blocks_;  // bits set in each pool page
+  std::vector<uint16_t> free_;         // pool pages
+  std::vector<uint64_t> blocks_;       // out of sync, by slot
 };
 
 }  // namespace blkmirror::meta

@@ -100,9 +100,7 @@ bool areas_apart(const Layout& layout) {
 
 }  // namespace
 
-uint64_t Layout::extent_count() const {
-  return divide_up(device_size_bytes, limits::kExtentBytes);
-}
+uint64_t Layout::extent_count() const { return divide_up(device_size_bytes, limits::kExtentBytes); }
 
 uint64_t Layout::log_page_count() const { return divide_up(extent_count(), kExtentsPerLogPage); }
 

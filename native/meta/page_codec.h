@@ -55,8 +55,7 @@ uint32_t crc_seed(uint64_t metadata_id);
 void seal_page(const PageName& name, uint64_t sequence, uint64_t metadata_id, PageBytes bytes);
 
 // The page's sequence, or nothing when it is damaged or not the page asked for.
-std::optional<uint64_t> open_page(const PageName& name, uint64_t metadata_id,
-                                  ConstPageBytes bytes);
+std::optional<uint64_t> open_page(const PageName& name, uint64_t metadata_id, ConstPageBytes bytes);
 
 // Bit arrays as they are on disk and on the wire, in 64-bit units kept in that order in memory.
 // Ranges are [from, to) in bits; the array holds at least `to` of them.

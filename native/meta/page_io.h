@@ -71,9 +71,9 @@ class PageIo {
   Lane lanes_[kLanes];
   io::Op flush_;
   Step step_ = Step::kIdle;
-  bool exhausted_ = false;   // the source has no more pages
-  uint32_t in_flight_ = 0;   // lanes
-  int error_ = 0;            // the first failure, a positive errno
+  bool exhausted_ = false;  // the source has no more pages
+  uint32_t in_flight_ = 0;  // lanes
+  int error_ = 0;           // the first failure, a positive errno
   uint64_t page_writes_ = 0;
 };
 

@@ -201,8 +201,8 @@ Status decode_fixed(ConstPageBytes bytes, uint64_t offset, Superblock& superbloc
   superblock.current_uuid = reader.u64();
   superblock.write_sequence = reader.u64();
   layout.internal = internal == 1;
-  if (own_offset != layout.superblocks.offset || (offset != own_offset &&
-      offset != own_offset + limits::kPageBytes)) {
+  if (own_offset != layout.superblocks.offset ||
+      (offset != own_offset && offset != own_offset + limits::kPageBytes)) {
     return Error{EBADMSG, "the superblock was written for another place"};
   }
   if (extent_bytes != limits::kExtentBytes || bit_bytes != limits::kBlockBytes) {

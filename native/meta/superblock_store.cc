@@ -43,14 +43,14 @@ struct SuperblockStore::Private {
   SuperblockStore& store;
   AlignedPages pages{kSlotCount};
   io::Op ops[kSlotCount];
-  io::Timer failing;          // tells those who come after a failure
-  uint32_t reading = 0;       // reads in flight
-  uint32_t newest = 1;        // the slot with the newest durable state
+  io::Timer failing;     // tells those who come after a failure
+  uint32_t reading = 0;  // reads in flight
+  uint32_t newest = 1;   // the slot with the newest durable state
   Step step = Step::kIdle;
-  int failed = 0;             // positive errno
-  uint64_t offset = 0;        // of the first slot
-  WaiterList riding;          // on the operation under way
-  WaiterList next;            // on the one after it
+  int failed = 0;       // positive errno
+  uint64_t offset = 0;  // of the first slot
+  WaiterList riding;    // on the operation under way
+  WaiterList next;      // on the one after it
 
   Private(io::Io& world, io::DiskId where, SuperblockStore& owner)
       : io(world), disk(where), store(owner) {

@@ -34,9 +34,9 @@ std::string path_of(const std::string& name) {
 
 std::string line_of(const Bytes& bytes, size_t start) {
   const size_t end = std::min(bytes.size(), start + kLineBytes);
-  const bool zero = std::all_of(bytes.begin() + static_cast<long>(start),
-                                bytes.begin() + static_cast<long>(end),
-                                [](std::byte b) { return b == std::byte{0}; });
+  const bool zero =
+      std::all_of(bytes.begin() + static_cast<long>(start), bytes.begin() + static_cast<long>(end),
+                  [](std::byte b) { return b == std::byte{0}; });
   if (zero) return "";
   char part[24];
   std::snprintf(part, sizeof part, "%04zx:", start);
@@ -116,15 +116,14 @@ struct Frame {
 const Frame kFrames[] = {
     {"frame-control", {peer::FrameType::kControl, 0, 0, 321, 0, 0}},
     {"frame-data",
-     {peer::FrameType::kData, peer::kFlagEpoch | peer::kFlagDurable, 0, 262144,
-      0x0102030405060708, 0x0000123456789000}},
+     {peer::FrameType::kData, peer::kFlagEpoch | peer::kFlagDurable, 0, 262144, 0x0102030405060708,
+      0x0000123456789000}},
     {"frame-zeroes",
      {peer::FrameType::kZeroes, peer::kFlagMayUnmap, 0, 8, 0x1112131415161718, 0x200}},
     {"frame-flush", {peer::FrameType::kFlush, peer::kFlagEpoch, 0, 0, 0xfffffffffffffffe, 0}},
     {"frame-written", {peer::FrameType::kWritten, 0, 0, 4096, 0, 0}},
     {"frame-ping", {peer::FrameType::kPing, 0, 0, 0, 42, 0}},
-    {"frame-resync-request",
-     {peer::FrameType::kResyncRequest, 0, 0, 8, 7, 0x0fedcba987654000}},
+    {"frame-resync-request", {peer::FrameType::kResyncRequest, 0, 0, 8, 7, 0x0fedcba987654000}},
 };
 
 }  // namespace
