@@ -76,7 +76,8 @@ void GenerationGate::rotate() {
   const uint64_t uuid = supply_[supplied_];
   rotating_ = true;
   meta::rotate_uuid(parts_.superblock(), missing, uuid);
-  parts_.acks.admit(item_, parts_.peers.receiving(), parts_.io.now_us());
+  sent_ = parts_.peers.receiving();
+  parts_.acks.admit(item_, sent_, parts_.io.now_us());
   announce(uuid, missing);
   parts_.super->commit(waiter_);
 }
@@ -114,9 +115,21 @@ void GenerationGate::everywhere(Outstanding& item) {
   BM_ASSERT(gate.rotating_);
   gate.rotating_ = false;
   if (gate.parts_.failed) return;
+  gate.note_shared();
   gate.parts_.metadata_changed();
   gate.parts_.events.generation_changed();
   gate.recheck();
+}
+
+// Who reported the generation has it, also the source of a Primary SyncTarget, which in the end
+// takes over what its source has.
+void GenerationGate::note_shared() {
+  const uint64_t uuid = parts_.superblock().current_uuid;
+  BM_ASSERT(uuid != meta::kJustCreatedUuid);
+  for (uint32_t rest = sent_; rest != 0; rest &= rest - 1) {
+    Peer& peer = parts_.peers.at(std::countr_zero(rest));
+    if (peer.receiving) peer.current_uuid = uuid;
+  }
 }
 
 void GenerationGate::fail() {

@@ -50,6 +50,7 @@ class GenerationGate {
   void rotate();
   void announce(uint64_t uuid, uint32_t missing);
   void release_held();
+  void note_shared();
   void fail_held();
 
   Parts& parts_;
@@ -58,6 +59,7 @@ class GenerationGate {
   bool abandoned_ = false;
   std::array<uint64_t, kSupply> supply_{};
   uint32_t supplied_ = 0;
+  uint32_t sent_ = 0;  // peers told of the new generation
   Outstanding item_;
   meta::Waiter waiter_;
   List<HeldAck, &HeldAck::link> held_;

@@ -23,6 +23,11 @@ ReceivePath::ReceivePath(Parts& parts) : parts_(parts), items_(limits::kFramesIn
   }
 }
 
+const char* ReceivePath::refusal(const Peer& peer) const {
+  if (!peer.receiving) return "a write before the connection was established";
+  return parts_.serving.on() ? "a write while this node is Primary" : nullptr;
+}
+
 const char* ReceivePath::check_range(uint64_t offset, uint64_t length) const {
   const uint64_t size = parts_.disk.size_bytes();
   const uint32_t block = parts_.superblock().block;
@@ -49,7 +54,7 @@ ReceivePath::Item* ReceivePath::take(Peer& peer, const peer::FrameHeader& header
 }
 
 const char* ReceivePath::on_data(Peer& peer, const peer::FrameHeader& header, Buffer& buffer) {
-  if (!peer.receiving) return "a write before the connection was established";
+  if (const char* wrong = refusal(peer)) return wrong;
   if (const char* wrong = check_range(header.offset, header.payload_bytes)) return wrong;
   Item* item = take(peer, header);
   if (item == nullptr) return "more writes in flight than the protocol allows";
@@ -63,7 +68,7 @@ const char* ReceivePath::on_zeroes(Peer& peer, const peer::FrameHeader& header,
                                    std::span<const std::byte> payload) {
   BM_ASSERT(payload.size() == 8);
   const uint32_t length = load_be32(payload.data());
-  if (!peer.receiving) return "a write before the connection was established";
+  if (const char* wrong = refusal(peer)) return wrong;
   if (const char* wrong = check_range(header.offset, length)) return wrong;
   Item* item = take(peer, header);
   if (item == nullptr) return "more writes in flight than the protocol allows";
@@ -136,7 +141,7 @@ void ReceivePath::written(disk::Job& job, int error) {
 }
 
 const char* ReceivePath::on_flush(Peer& peer, const peer::FrameHeader& header) {
-  if (!peer.receiving) return "a flush before the connection was established";
+  if (const char* wrong = refusal(peer)) return wrong;
   Item* item = take(peer, header);
   if (item == nullptr) return "more requests in flight than the protocol allows";
   if (parts_.failed) {
@@ -156,7 +161,7 @@ void ReceivePath::flushed(disk::Job& job, int error) {
 
 const char* ReceivePath::on_new_uuid(Peer& peer, const peer::FrameHeader& header,
                                      std::span<const std::byte> payload) {
-  if (!peer.receiving) return "a new generation before the connection was established";
+  if (const char* wrong = refusal(peer)) return wrong;
   Item* item = take(peer, header);
   if (item == nullptr) return "more requests in flight than the protocol allows";
   if (header.offset == 0 || header.offset == meta::kJustCreatedUuid) {

@@ -56,6 +56,7 @@ class ReceivePath {
   static void bits_durable(meta::Waiter& waiter, int error);
   static void generation_durable(meta::Waiter& waiter, int error);
 
+  const char* refusal(const Peer& peer) const;
   Item* take(Peer& peer, const peer::FrameHeader& header);
   const char* check_range(uint64_t offset, uint64_t length) const;
   void begin_write(Item& item);

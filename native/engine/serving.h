@@ -21,6 +21,8 @@ class Serving {
   // Ends clients without a flush, for a close. No effect when nothing is served.
   void abandon();
   bool idle() const { return step_ == Step::kOff; }
+  // Clients may be writing: only this node's writes count.
+  bool on() const { return step_ == Step::kOn; }
   void batch_end();
 
  private:
