@@ -8,8 +8,8 @@
 using namespace blkmirror;
 using fixture::ClientHabits;
 using fixture::die;
-using fixture::Model;
 using fixture::Member;
+using fixture::Model;
 using fixture::RandomClient;
 
 namespace {
@@ -99,10 +99,21 @@ class History {
 
   void promote(size_t index) {
     primary_ = index;
+    part_secondaries();
     primary().serve();
     for (auto& client : clients_) {
       client->connect(primary().listener);
       client->start();
+    }
+  }
+  // Only a Primary's connections are kept: what Secondaries owe each other is not told here.
+  void part_secondaries() {
+    for (auto& one : nodes_) {
+      for (auto& other : nodes_) {
+        const bool secondaries = one != other && one.get() != &primary() && &primary() != other.get();
+        if (!secondaries || one->engine == nullptr || !one->link(*other).up) continue;
+        one->engine->close_link(one->slot_of(*other), one->link(*other).incarnation);
+      }
     }
   }
   void drop_clients() {
