@@ -45,13 +45,44 @@ export class ResyncCommands {
       throw new MirrorError('NotUpToDate', message);
     }
     this.requireConnected(connection);
-    if (full) {
-      connection.hold('a full resync was asked for');
-      await this.markAll(to, true);
-      connection.resume();
-      return this.watch(to);
+    return full ? this.resyncFullTo(connection) : this.continueWith(to);
+  }
+
+  private async resyncFullTo(connection: PeerConnection): Promise<ResyncRun> {
+    const { gate, name } = this.core;
+    const { peer } = connection;
+    if (gate.peer(peer).role === 'Primary') {
+      const message = `${peer} is Primary for ${name}: demote it before its copy is overwritten`;
+      throw new MirrorError('PeerIsPrimary', message);
     }
-    return this.continueWith(to);
+    const isPrimary = gate.snapshot().role === 'Primary';
+    connection.hold('a full resync was asked for');
+    try {
+      await (isPrimary ? this.markAll(peer, true) : this.overtake(peer));
+    } finally {
+      connection.resume();
+    }
+    return this.watch(peer);
+  }
+
+  /** Of two Secondaries the handshake would choose: a new generation makes this copy the source. */
+  private async overtake(peer: NodeName): Promise<void> {
+    const { core } = this;
+    const { currentUuid, peers } = core.device.metadata();
+    const target = core.slotOf(peer);
+    await core.updateMetadata({
+      ifCurrentUuid: currentUuid,
+      currentUuid: core.environment.random.uuid(),
+      addHistory: [currentUuid],
+      peers: peers.map(({ slot, bitmapUuid }) => ({
+        slot,
+        ...(bitmapUuid === 0n ? { bitmapUuid: currentUuid } : {}),
+        ...(slot === target ? { fullSync: true } : {}),
+      })),
+    });
+    for (const other of this.connections.values()) {
+      if (other.peer !== peer) other.renegotiate('a new generation began here');
+    }
   }
 
   private resyncChanged(from: NodeName | undefined): ResyncRun {
@@ -143,11 +174,14 @@ export class ResyncCommands {
 
   private refuseWithoutSource(from: NodeName | undefined): MirrorError {
     const { name, gate } = this.core;
-    const message =
-      from === undefined
-        ? `no UpToDate peer of ${name} is connected: connect one first`
-        : `the copy of ${name} on ${from} is ${gate.peer(from).diskState}: name an UpToDate peer`;
-    return new MirrorError('NotConnected', message);
+    if (from !== undefined) {
+      const { diskState } = gate.peer(from);
+      const message = `the copy of ${name} on ${from} is ${diskState}: name an UpToDate peer`;
+      return new MirrorError('NotUpToDate', message);
+    }
+    const connected = [...this.connections.values()].some((one) => one.isConnected);
+    const message = `no UpToDate peer of ${name} is connected: connect one first`;
+    return new MirrorError(connected ? 'NotUpToDate' : 'NotConnected', message);
   }
 
   private refusePrimary(): MirrorError {

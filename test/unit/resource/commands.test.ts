@@ -194,6 +194,23 @@ describe('resync', () => {
     await finish(alpha().resource.resync({ full: false, to: name('beta') }));
   });
 
+  test('--to copies from here to another Secondary too, but never to a Primary', async () => {
+    await world.upInSync();
+    const full = (): Promise<ResyncRun> => {
+      return beta().resource.resync({ full: true, to: name('alpha') });
+    };
+    expect(await refused(full())).toBe(
+      'PeerIsPrimary: alpha is Primary for r0: demote it before its copy is overwritten',
+    );
+    expect(inSync()).toBe(true);
+    await world.do(alpha().resource.demote());
+    await world.reach(() => beta().peer('alpha').role === 'Secondary');
+    alpha().disk.blocks.set(7, 'rotten');
+    await finish(full());
+    await world.reach(inSync);
+    expect(alpha().contents()).toEqual([]);
+  });
+
   test('without an UpToDate peer it is refused, and the copy stays as it is', async () => {
     await world.upInSync();
     alpha().crash();
