@@ -15,6 +15,7 @@ struct NodeLink {
   uint32_t incarnation = 0;
   bool up = false;
   bool established = false;
+  uint32_t peer_life = 0;  // of the engine at the other end
   engine::ResyncRole role = engine::ResyncRole::kNone;
   io::SocketId socket = io::kNoSocket;
 };
@@ -34,9 +35,12 @@ struct Member final : engine::EventSink {
   std::unique_ptr<engine::Engine> engine;
   Superblock known;  // as the last event told
   bool primary = false;
+  bool may_fail = false;  // its disk is about to
+  bool failed = false;
   io::SocketId listener = io::kNoSocket;
   io::Timer uuid_timer;
   uint64_t resyncs = 0;
+  uint32_t life = 0;  // raised by every attach
 
   Member(io::SimWorld& in, uint64_t bytes, std::string node, std::vector<std::string> others)
       : world(in),
@@ -74,7 +78,11 @@ struct Member final : engine::EventSink {
     io.arm(uuid_timer, io.now_us() + world.random().between(1, uuid_delay_us));
   }
   void clients_changed(uint32_t) override {}
-  void disk_failed(const char* what, int) override { die(name + ": the disk failed: " + what); }
+  void disk_failed(const char* what, int) override {
+    if (!may_fail) die(name + ": the disk failed: " + what);
+    failed = true;
+    trace(std::string("disk failed: ") + what);
+  }
   void metadata_changed(const meta::Superblock& superblock) override { known = superblock; }
 
   void trace(const std::string& what) const {
@@ -119,6 +127,8 @@ struct Member final : engine::EventSink {
 
   void attach(uint32_t uuids) {
     links = {};
+    may_fail = failed = false;
+    life += 1;
     stats = std::make_unique<engine::Statistics>();
     engine = std::make_unique<engine::Engine>(io, *this, *stats);
     if (!engine->init().ok()) die("no memory");
@@ -201,7 +211,8 @@ struct Member final : engine::EventSink {
   bool mirrors_to(Member& other) {
     const uint32_t slot = slot_of(other);
     return links[slot].established && links[slot].role == engine::ResyncRole::kNone &&
-           stats->peers[slot].receiving && (other.engine != nullptr) &&
+           stats->peers[slot].receiving && other.engine != nullptr &&
+           links[slot].peer_life == other.life &&
            (other.engine->superblock().flags & meta::kConsistent) != 0;
   }
 };
@@ -374,6 +385,7 @@ inline bool join(Member& a, Member& b) {
     node->until([&] { return command.done; }, "establishing");
     if (command.error != 0 || !both_up()) return give_up();
     node->link(other).established = true;
+    node->link(other).peer_life = other.life;
     if (!pass(1000)) return give_up();
   }
   return true;

@@ -14,7 +14,7 @@ using fixture::RandomClient;
 
 namespace {
 
-constexpr uint64_t kSeeds = 60;
+constexpr uint64_t kSeeds = 30;
 constexpr uint32_t kTries = 200;  // to connect
 constexpr uint64_t kMostUs = 120'000'000;
 
@@ -159,7 +159,7 @@ class History {
 
   void event() {
     Member& other = some_secondary();
-    switch (between(0, 11)) {
+    switch (between(0, 13)) {
       case 0:
         return break_link(other);
       case 1:
@@ -181,6 +181,10 @@ class History {
         return lose_all_power();
       case 10:
         return serve_while_target(other);
+      case 11:
+        return fail_disk(other);
+      case 12:
+        return fail_primary_disk(other);
       default:
         return restart_primary();
     }
@@ -260,8 +264,10 @@ class History {
     if (other.engine == nullptr || nodes_.size() > 2) return;
     const bool safe = primary().mirrors_to(other);
     Member& old = primary();
-    drop_clients_and_crash(old, safe ? any_crash() : io::SimCrash::kProcess);
+    const io::SimCrash how = any_crash();
+    drop_clients_and_crash(old, how);
     if (!safe) {
+      if (how == io::SimCrash::kPower) model_->lose_volatile();
       pass(between(0, 500'000));
       old.attach(supply_);
       promote(primary_);
@@ -284,6 +290,49 @@ class History {
       drop_clients();
       node.crash(how);
     }
+  }
+
+  // The disk of a Secondary fails; after its repair it is attached again.
+  void fail_disk(Member& other) {
+    say("fail a disk");
+    if (other.engine == nullptr) return;
+    break_disk(other);
+    world_.run_until([&] { return other.failed; }, between(1, 200'000));
+    repair_disk(other);
+  }
+  void break_disk(Member& node) {
+    node.may_fail = true;
+    io::SimDiskBehaviour& how = world_.behaviour(node.disk);
+    const bool primary_copy = &node == &primary();
+    (primary_copy || random_.chance(2) ? how.flush_error : how.write_error) = -EIO;
+  }
+  void repair_disk(Member& node) {
+    world_.behaviour(node.disk) = {};
+    if (node.failed && random_.chance(2)) {
+      node.close();
+    } else {
+      node.crash(io::SimCrash::kProcess);
+    }
+    pass(between(0, 100'000));
+    node.attach(supply_);
+  }
+
+  // The Primary's disk fails: its clients get errors, the Secondary takes over.
+  void fail_primary_disk(Member& other) {
+    say("fail the Primary's disk");
+    if (nodes_.size() > 2 || other.engine == nullptr || !primary().mirrors_to(other)) return;
+    Member& old = primary();
+    for (auto& client : clients_) client->errors_allowed = true;
+    break_disk(old);
+    world_.run_until([&] { return old.failed || !old.mirrors_to(other); }, 1'000'000);
+    pass(between(0, 5000));
+    const bool failed = old.failed;
+    drop_clients();
+    for (auto& client : clients_) client->errors_allowed = false;
+    repair_disk(old);
+    if (failed) primary_ = 1 - primary_;
+    promote(primary_);
+    check_all("after a disk failure");
   }
 
   void close_secondary(Member& other) {
@@ -311,8 +360,10 @@ class History {
   void restart_primary() {
     say("restart the Primary");
     const bool crash = random_.chance(2);
+    const io::SimCrash how = crash ? any_crash() : io::SimCrash::kProcess;
     if (crash) {
-      drop_clients_and_crash(primary(), io::SimCrash::kProcess);
+      drop_clients_and_crash(primary(), how);
+      if (how == io::SimCrash::kPower) model_->lose_volatile();
     } else {
       if (random_.chance(2)) drop_clients();
       Member& node = primary();
@@ -321,7 +372,12 @@ class History {
     }
     pass(between(0, 500'000));
     primary().attach(supply_);
-    if (nodes_.size() == 2 && random_.chance(2)) fixture::join(primary(), *nodes_[1 - primary_]);
+    const bool alone = nodes_.size() > 2 || how == io::SimCrash::kPower;
+    if (!alone && random_.chance(2)) {
+      // It may be the target: then it waits, for it would be useless without its source.
+      Member& other = *nodes_[1 - primary_];
+      if (fixture::join(primary(), other)) until([&] { return in_sync(other); }, "a resync");
+    }
     promote(primary_);
     check_all("after a restart");
   }
