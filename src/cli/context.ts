@@ -2,6 +2,7 @@
  * What every command gets: the global options, where to write, and how to reach the service.
  */
 import { hostname } from 'node:os';
+import { resolveBusAddress } from '../dbus/busAddress';
 import { resourceArgumentProblem, resourceFromArgument } from '../offline/configured';
 import type { ResourceName } from '../model/states';
 import type { Output } from './output';
@@ -45,12 +46,21 @@ export class Context {
 
   /** The connection is closed when `action` has ended. */
   async withService<T>(action: (service: Service) => Promise<T>): Promise<T> {
-    const service = await Service.open(this.options.bus ?? 'system');
+    const service = await Service.open(this.busAddress());
     try {
       return await action(service);
     } finally {
       service.close();
     }
+  }
+
+  /** What is no address is wrong usage; a bus that cannot be reached is not. */
+  private busAddress(): string {
+    const { bus = 'system' } = this.options;
+    if (bus === 'system' || bus === 'session') return bus;
+    const resolved = resolveBusAddress(bus, {});
+    if (!resolved.ok) throw new UsageError(`--bus: ${resolved.problem}`);
+    return bus;
   }
 
   /** A command line to be copied, with those of the given global options that it needs. */

@@ -52,6 +52,10 @@ test.each<[string, string]>([
     'resync r0 --from a --to b',
     '--from and --to exclude each other: data goes one way; give one of them',
   ],
+  [
+    'status --bus here',
+    '--bus: "here" is no bus address; use system, session, unix:path=PATH or unix:abstract=NAME',
+  ],
   ['setup /dev/sda /d a b', '"/dev/sda" is no nbd device; give one such as /dev/nbd0'],
   ['setup /dev/nbd0 /d a', "missing required argument 'peer-host'; see: blkmirror --help"],
 ])('%j is wrong usage', async (line, reason) => {
