@@ -15,11 +15,11 @@ namespace fixture {
 
 struct ClientHabits {
   uint32_t depth = 4;
-  uint32_t pause_us = 500;       // between an answer and the next request, at most
-  uint32_t large_one_in = 80;    // requests up to `large_bytes`
+  uint32_t pause_us = 500;     // between an answer and the next request, at most
+  uint32_t large_one_in = 80;  // requests up to `large_bytes`
   uint32_t large_bytes = 1u << 20;
-  uint64_t hot_bytes = 0;        // most requests go to the device's first bytes
-  bool slow = false;             // takes its answers late
+  uint64_t hot_bytes = 0;  // most requests go to the device's first bytes
+  bool slow = false;       // takes its answers late
 };
 
 class RandomClient {
@@ -28,9 +28,7 @@ class RandomClient {
                const ClientHabits& habits)
       : world_(world), model_(model), io_(world), device_bytes_(device_bytes), habits_(habits) {
     send_.owner = receive_.owner = timer_.owner = slow_timer_.owner = this;
-    send_.complete = [](blkmirror::io::Op& op, int32_t result) {
-      self(op.owner).sent(result);
-    };
+    send_.complete = [](blkmirror::io::Op& op, int32_t result) { self(op.owner).sent(result); };
     receive_.complete = [](blkmirror::io::Op& op, int32_t result) {
       self(op.owner).received(result);
     };

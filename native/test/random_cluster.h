@@ -11,7 +11,7 @@
 
 namespace fixture {
 
-struct NodeLink {
+struct MemberLink {
   uint32_t incarnation = 0;
   bool up = false;
   bool established = false;
@@ -30,7 +30,7 @@ struct Member final : engine::EventSink {
   uint64_t al_extents = 0;
   uint64_t timeout_us = 300'000;
   uint64_t uuid_delay_us = 1000;
-  std::array<NodeLink, 2> links;  // by slot
+  std::array<MemberLink, 2> links;  // by slot
   std::unique_ptr<engine::Statistics> stats;
   std::unique_ptr<engine::Engine> engine;
   Superblock known;  // as the last event told
@@ -65,7 +65,7 @@ struct Member final : engine::EventSink {
                    const char* detail) override {
     trace(std::string("lost a link: ") + detail);
     if (loss == engine::Loss::kProtocolError) die(name + ": protocol error: " + detail);
-    if (links[slot].incarnation == incarnation) links[slot] = NodeLink{incarnation};
+    if (links[slot].incarnation == incarnation) links[slot] = MemberLink{incarnation};
   }
   void resync_started(uint32_t, uint32_t) override {}
   void resync_finished(uint32_t slot, uint32_t incarnation) override {
@@ -200,10 +200,8 @@ struct Member final : engine::EventSink {
     trace("serves no longer");
   }
 
-  uint32_t slot_of(const Member& other) const {
-    return peers[0] == other.name ? 0 : 1;
-  }
-  NodeLink& link(const Member& other) { return links[slot_of(other)]; }
+  uint32_t slot_of(const Member& other) const { return peers[0] == other.name ? 0 : 1; }
+  MemberLink& link(const Member& other) { return links[slot_of(other)]; }
   uint64_t out_of_sync(const Member& other) const {
     return stats->peers[slot_of(other)].out_of_sync_bytes;
   }
@@ -296,99 +294,121 @@ class Rules {
   }
 };
 
-// One try to connect and establish; false when something came between.
-inline bool join(Member& a, Member& b) {
-  if (a.engine == nullptr || b.engine == nullptr) return false;
-  io::SimWorld& world = a.world;
-  const auto [end_a, end_b] = world.connect_pair(a.io, b.io);
-  std::array<Done, 2> opened;
-  for (Member* node : {&a, &b}) {
-    Member& other = node == &a ? b : a;
-    const uint32_t incarnation = node->link(other).incarnation + 1;
-    node->engine->connect_link(node->slot_of(other), node == &a ? end_a : end_b, incarnation,
-                               opened[node == &a ? 0 : 1].completion);
-    const bool old = node->link(other).up;
-    node->until([&] { return opened[node == &a ? 0 : 1].done; }, "opening a connection");
-    if (old && node->link(other).up) die("the old connection was not closed");
-    node->link(other) = NodeLink{incarnation, true};
-    node->link(other).socket = node == &a ? end_a : end_b;
-  }
-  const auto both_up = [&] {
-    return a.engine != nullptr && b.engine != nullptr && a.link(b).up && b.link(a).up;
-  };
-  const auto pass = [&](uint64_t most_us) {
-    world.run_until([&] { return !both_up(); }, world.random().between(0, most_us));
-    return both_up();
-  };
-  const auto give_up = [&] {
-    for (Member* node : {&a, &b}) {
-      Member& other = node == &a ? b : a;
-      if (node->engine == nullptr || !node->link(other).up) continue;
-      node->engine->close_link(node->slot_of(other), node->link(other).incarnation);
+// One try of two members to connect and establish.
+class Meeting {
+ public:
+  Meeting(Member& a, Member& b) : members_{&a, &b}, world_(a.world) {}
+
+  // False when something came between; then the connection is closed.
+  bool run() {
+    if (open() && judge() && prepare() && establish()) return true;
+    for (uint32_t i = 0; i < 2; ++i) {
+      if (!own(i).link(peer(i)).up) continue;
+      own(i).engine->close_link(slot(i), own(i).link(peer(i)).incarnation);
     }
     return false;
-  };
-  if (opened[0].error != 0 || opened[1].error != 0 || !pass(1000)) return give_up();
-  const Superblock told_a = a.known;
-  const Superblock told_b = b.known;
-  const Judgement judgement = Rules::judge(a, b);
-  a.trace("meets " + b.name + ": verdict " +
-          std::to_string(static_cast<int>(judgement.verdict)) +
-          (judgement.mark_all ? " in full" : "") + ", uuids " +
-          std::to_string(told_a.current_uuid) + " " + std::to_string(told_b.current_uuid));
-  if (judgement.verdict == Verdict::kSplitBrain) die("split brain");
-  if (judgement.verdict == Verdict::kWaits) die("no source");
-  if (!pass(500)) return give_up();
-  const auto role_of = [&](const Member& node) {
-    if (judgement.verdict == Verdict::kInSync) return engine::ResyncRole::kNone;
-    const bool source = (judgement.verdict == Verdict::kSource) == (&node == &a);
+  }
+
+ private:
+  Member& own(uint32_t i) { return *members_[i]; }
+  Member& peer(uint32_t i) { return *members_[1 - i]; }
+  uint32_t slot(uint32_t i) { return own(i).slot_of(peer(i)); }
+  bool up() { return own(0).link(own(1)).up && own(1).link(own(0)).up; }
+  // Some time goes by; false when the connection went, too.
+  bool pass(uint64_t most_us) {
+    world_.run_until([&] { return !up(); }, world_.random().between(0, most_us));
+    return up();
+  }
+
+  bool open() {
+    const auto [end_a, end_b] = world_.connect_pair(own(0).io, own(1).io);
+    const io::SocketId ends[] = {end_a, end_b};
+    bool opened = true;
+    for (uint32_t i = 0; i < 2; ++i) {
+      const uint32_t incarnation = own(i).link(peer(i)).incarnation + 1;
+      Done command;
+      own(i).engine->connect_link(slot(i), ends[i], incarnation, command.completion);
+      if (!own(i).done(command, "opening a connection")) opened = false;
+      if (own(i).link(peer(i)).up) die("the old connection was not closed");
+      own(i).link(peer(i)) = MemberLink{incarnation, opened};
+      own(i).link(peer(i)).socket = ends[i];
+    }
+    return opened && pass(1000);
+  }
+
+  bool judge() {
+    for (uint32_t i = 0; i < 2; ++i) told_[i] = own(i).known;
+    judgement_ = Rules::judge(own(0), own(1));
+    own(0).trace("meets " + own(1).name + ": verdict " +
+                 std::to_string(static_cast<int>(judgement_.verdict)) +
+                 (judgement_.mark_all ? " in full" : "") + ", uuids " +
+                 std::to_string(told_[0].current_uuid) + " " +
+                 std::to_string(told_[1].current_uuid));
+    if (judgement_.verdict == Verdict::kSplitBrain) die("split brain");
+    if (judgement_.verdict == Verdict::kWaits) die("no source");
+    return pass(500);
+  }
+
+  engine::ResyncRole role_of(uint32_t i) const {
+    if (judgement_.verdict == Verdict::kInSync) return engine::ResyncRole::kNone;
+    const bool source = (judgement_.verdict == Verdict::kSource) == (i == 0);
     return source ? engine::ResyncRole::kSource : engine::ResyncRole::kTarget;
-  };
-  for (Member* node : {&a, &b}) {
-    Member& other = node == &a ? b : a;
-    const Superblock& own = node == &a ? told_a : told_b;
-    const Superblock& its = node == &a ? told_b : told_a;
-    engine::MetadataPatch wanted;
-    wanted.if_current_uuid = own.current_uuid;
-    engine::PeerPatch change;
-    change.slot = node->slot_of(other);
-    change.generation = its.generation;
-    const engine::ResyncRole role = role_of(*node);
-    if (role == engine::ResyncRole::kNone) change.bitmap_uuid = 0;
-    if (role == engine::ResyncRole::kTarget) wanted.consistent = false;
-    const bool differ = own.current_uuid != its.current_uuid;
-    if (role == engine::ResyncRole::kSource && differ) change.bitmap_uuid = its.current_uuid;
-    if (judgement.mark_all) change.full_sync = true;
-    wanted.peers.push_back(change);
-    Done patched;
-    node->engine->update_metadata(wanted, patched.completion);
-    node->until([&] { return patched.done; }, "preparing a connection");
-    if (patched.error != 0 || !both_up()) return give_up();
   }
-  if (!pass(2000)) return give_up();
-  const bool same = a.known.current_uuid == told_a.current_uuid &&
-                    b.known.current_uuid == told_b.current_uuid;
-  if (!same) return give_up();
-  const bool a_first = world.random().chance(2);
-  std::array<Done, 2> established;
-  for (Member* node : {a_first ? &a : &b, a_first ? &b : &a}) {
-    Member& other = node == &a ? b : a;
-    const Superblock& its = node == &a ? told_b : told_a;
-    engine::EstablishPlan plan;
-    plan.resync = role_of(*node);
-    plan.exchange_bitmaps = plan.resync != engine::ResyncRole::kNone;
-    plan.peer_current_uuid = its.current_uuid;
-    Done& command = established[node == &a ? 0 : 1];
-    node->link(other).role = plan.resync;
-    node->engine->establish(node->slot_of(other), node->link(other).incarnation, plan,
-                            command.completion);
-    node->until([&] { return command.done; }, "establishing");
-    if (command.error != 0 || !both_up()) return give_up();
-    node->link(other).established = true;
-    node->link(other).peer_life = other.life;
-    if (!pass(1000)) return give_up();
+
+  // What must be durable before the verdict is acted on.
+  bool prepare() {
+    const bool differ = told_[0].current_uuid != told_[1].current_uuid;
+    for (uint32_t i = 0; i < 2; ++i) {
+      engine::MetadataPatch wanted;
+      wanted.if_current_uuid = told_[i].current_uuid;
+      engine::PeerPatch change;
+      change.slot = slot(i);
+      change.generation = told_[1 - i].generation;
+      const engine::ResyncRole role = role_of(i);
+      if (role == engine::ResyncRole::kNone) change.bitmap_uuid = 0;
+      if (role == engine::ResyncRole::kTarget) wanted.consistent = false;
+      if (role == engine::ResyncRole::kSource && differ) {
+        change.bitmap_uuid = told_[1 - i].current_uuid;
+      }
+      if (judgement_.mark_all) change.full_sync = true;
+      wanted.peers.push_back(change);
+      Done patched;
+      own(i).engine->update_metadata(wanted, patched.completion);
+      if (!own(i).done(patched, "preparing a connection") || !up()) return false;
+    }
+    return pass(2000);
   }
-  return true;
+
+  bool establish() {
+    for (uint32_t i = 0; i < 2; ++i) {
+      if (own(i).known.current_uuid != told_[i].current_uuid) return false;
+    }
+    const uint32_t first = world_.random().chance(2) ? 0 : 1;
+    for (const uint32_t i : {first, 1 - first}) {
+      engine::EstablishPlan plan;
+      plan.resync = role_of(i);
+      plan.exchange_bitmaps = plan.resync != engine::ResyncRole::kNone;
+      plan.peer_current_uuid = told_[1 - i].current_uuid;
+      MemberLink& link = own(i).link(peer(i));
+      link.role = plan.resync;
+      Done command;
+      own(i).engine->establish(slot(i), link.incarnation, plan, command.completion);
+      if (!own(i).done(command, "establishing") || !up()) return false;
+      link.established = true;
+      link.peer_life = peer(i).life;
+      if (!pass(1000)) return false;
+    }
+    return true;
+  }
+
+  Member* members_[2];
+  io::SimWorld& world_;
+  Superblock told_[2];
+  Judgement judgement_;
+};
+
+inline bool join(Member& a, Member& b) {
+  return a.engine != nullptr && b.engine != nullptr && Meeting(a, b).run();
 }
 
 }  // namespace fixture

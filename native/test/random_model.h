@@ -139,9 +139,8 @@ class Model {
       versions.push_back({nothing, UINT64_MAX, false});
     }
     const uint64_t oldest = reads_.empty() ? UINT64_MAX : reads_.front();
-    std::erase_if(versions, [&](const Version& version) {
-      return version.gone && version.dead < oldest;
-    });
+    std::erase_if(versions,
+                  [&](const Version& version) { return version.gone && version.dead < oldest; });
   }
 
   bool allowed(uint64_t block, const std::byte* data, uint64_t started) const {

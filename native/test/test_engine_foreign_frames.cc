@@ -173,8 +173,8 @@ class Intrusion {
     if (random_.chance(25)) {
       return static_cast<FrameType>(random_.between(1, peer::kLastFrameType));
     }
-    std::vector<FrameType> usual = {FrameType::kControl, FrameType::kPing,
-                                    FrameType::kCheckpoint, FrameType::kReadRequest};
+    std::vector<FrameType> usual = {FrameType::kControl, FrameType::kPing, FrameType::kCheckpoint,
+                                    FrameType::kReadRequest};
     if (!serves_) {
       for (const FrameType type : {FrameType::kData, FrameType::kData, FrameType::kZeroes,
                                    FrameType::kFlush, FrameType::kNewUuid}) {
@@ -184,8 +184,8 @@ class Intrusion {
     if (role_ == ResyncRole::kSource && exchanged_) usual.push_back(FrameType::kResyncRequest);
     if (role_ != ResyncRole::kNone && !exchanged_) usual.push_back(FrameType::kBitmapPage);
     if (random_.chance(20)) {
-      usual = {FrameType::kWritten, FrameType::kResyncWritten, FrameType::kResyncBusy,
-               FrameType::kResyncData, FrameType::kResyncDone, FrameType::kBitmapEnd};
+      usual = {FrameType::kWritten,    FrameType::kResyncWritten, FrameType::kResyncBusy,
+               FrameType::kResyncData, FrameType::kResyncDone,    FrameType::kBitmapEnd};
     }
     return usual[random_.between(0, usual.size() - 1)];
   }

@@ -110,7 +110,8 @@ class History {
   void part_secondaries() {
     for (auto& one : nodes_) {
       for (auto& other : nodes_) {
-        const bool secondaries = one != other && one.get() != &primary() && &primary() != other.get();
+        const bool secondaries =
+            one != other && one.get() != &primary() && &primary() != other.get();
         if (!secondaries || one->engine == nullptr || !one->link(*other).up) continue;
         one->engine->close_link(one->slot_of(*other), one->link(*other).incarnation);
       }
@@ -466,8 +467,7 @@ class History {
       if (primary().out_of_sync(*node) != 0) die("bits are left on the Primary");
       if (node->out_of_sync(primary()) != 0) die("bits are left on the Secondary");
       for (uint64_t at = 0; at < device_bytes_; at += 1u << 20) {
-        const auto length =
-            static_cast<uint32_t>(std::min<uint64_t>(1u << 20, device_bytes_ - at));
+        const auto length = static_cast<uint32_t>(std::min<uint64_t>(1u << 20, device_bytes_ - at));
         if (world_.read_back(primary().disk, at, length) !=
             world_.read_back(node->disk, at, length)) {
           die("the copies differ at " + std::to_string(at));
