@@ -25,9 +25,12 @@ export async function status(
   const resource = argument === undefined ? undefined : resourceArgument(argument);
   const all = await context.withService((service) => service.devices());
   const shown = resource === undefined ? all : all.filter((device) => device.name === resource);
-  if (options.json === true) context.output.print(JSON.stringify(shown, null, 2));
+  if (options.json === true) {
+    context.output.print(JSON.stringify(shown, null, 2));
+    return 0;
+  }
   if (resource !== undefined && shown.length === 0) throw whyNotUp(context, resource);
-  if (options.json !== true) context.output.print(humanStatus(context, shown));
+  context.output.print(humanStatus(context, shown));
   return 0;
 }
 

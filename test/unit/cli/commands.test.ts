@@ -199,6 +199,7 @@ test('status for people and as JSON', async () => {
 
 test('status of nothing', async () => {
   expect(await terminal.run('status', '--json')).toEqual(done('[]'));
+  expect(await terminal.run('status', 'r0', '--json')).toEqual(done('[]'));
   expect(await terminal.run('status')).toEqual(
     done(
       `no resource is up; configured: r0; bring one up with: blkmirror --bus ${bus.address} up r0`,
