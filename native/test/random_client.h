@@ -19,6 +19,7 @@ struct ClientHabits {
   uint32_t large_one_in = 80;  // requests up to `large_bytes`
   uint32_t large_bytes = 1u << 20;
   uint64_t hot_bytes = 0;  // most requests go to the device's first bytes
+  bool wide = false;       // a little in every extent
   bool slow = false;       // takes its answers late
 };
 
@@ -123,6 +124,11 @@ class RandomClient {
     const bool hot = habits_.hot_bytes != 0 && !random.chance(20);
     const uint64_t area = (hot ? habits_.hot_bytes : device_bytes_) / kSector;
     uint64_t first = random.between(0, area - 1);
+    if (habits_.wide) {  // some blocks in each extent
+      constexpr uint64_t kExtent = blkmirror::limits::kExtentBytes / kSector;
+      first = random.between(0, device_bytes_ / kSector / kExtent - 1) * kExtent +
+              random.between(0, 255);
+    }
     if (random.chance(2)) {  // whole blocks
       count = (count + 7) / 8 * 8;
       first = first / 8 * 8;

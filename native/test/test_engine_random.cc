@@ -14,14 +14,15 @@ using fixture::RandomClient;
 
 namespace {
 
-constexpr uint64_t kSeeds = 30;
+constexpr uint64_t kSeeds = 20;
 constexpr uint32_t kTries = 200;  // to connect
 constexpr uint64_t kMostUs = 120'000'000;
 
 class History {
  public:
   explicit History(uint64_t seed) : world_(seed), random_(seed * 7919 + 1) {
-    const uint64_t bytes = between(8, 16) << 20;
+    wide_ = random_.chance(2);
+    const uint64_t bytes = (wide_ ? between(28, 44) : between(8, 16)) << 20;
     const bool three = random_.chance(5);
     const std::vector<std::string> names = {"alpha", "beta", "gamma"};
     for (uint32_t i = 0; i < (three ? 3u : 2u); ++i) {
@@ -33,8 +34,8 @@ class History {
     }
     supply_ = random_.chance(4) ? 1 : 4;
     for (auto& node : nodes_) {
-      node->al_extents = random_.chance(4) ? 0 : between(1, 4);
-      node->timeout_us = between(100, 800) * 1000;
+      node->al_extents = random_.chance(6) ? 0 : between(1, 4);
+      node->timeout_us = between(100, wide_ ? 200 : 800) * 1000;
       node->uuid_delay_us = supply_ == 1 ? 200'000 : 1000;
     }
     device_bytes_ = nodes_[0]->device_bytes();
@@ -70,6 +71,7 @@ class History {
     habits.depth = static_cast<uint32_t>(between(1, 16));
     habits.pause_us = static_cast<uint32_t>(between(1, 4000));
     habits.hot_bytes = random_.chance(4) ? 0 : between(1, 6) << 20;
+    habits.wide = wide_;
     habits.slow = last && random_.chance(4);
     if (random_.chance(12)) {  // enough to exhaust the pool
       habits.large_one_in = 2;
@@ -493,6 +495,7 @@ class History {
   io::SimWorld world_;
   io::SimRandom random_;  // of the events; the world has its own
   std::vector<std::unique_ptr<Member>> nodes_;
+  bool wide_ = false;  // many extents, a little in each
   size_t primary_ = 0;
   uint32_t supply_ = 4;
   uint64_t device_bytes_ = 0;
