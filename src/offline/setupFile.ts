@@ -41,8 +41,9 @@ const MARK = '; Written by: blkmirror setup';
  */
 export function writeSetupFile(request: SetupRequest): string {
   const here = parseHost(request.thisHost);
-  const peer = parseHost(request.peerHost);
   const self = { ...here, name: ownName(here, request) };
+  const there = parseHost(request.peerHost);
+  const peer = { ...there, name: peerName(there, here, self) };
   if (peer.name === '') throw wrong(unnamedPeer(request.peerHost));
   if (self.name === peer.name) {
     throw wrong(`both hosts are called ${peer.name}; a mirror needs two`);
@@ -107,6 +108,12 @@ function ownName(host: Host, request: SetupRequest): string {
   if (host.name.split('.', 1)[0] === nodeName) return nodeName;
   throw wrong(`this node is called ${nodeName}, not ${host.name}; give the hosts in the order \
 THIS-HOST PEER-HOST, or write ${nodeName}=${host.address}`);
+}
+
+/** Where this node goes by its short name so does the peer: on it the same two names come out. */
+function peerName(peer: Host, here: Host, self: Host): string {
+  const short = peer.name.split('.', 1)[0] ?? '';
+  return here.name === self.name || short === self.name || here.name === '' ? peer.name : short;
 }
 
 function unnamedPeer(text: string): string {

@@ -61,7 +61,11 @@ disk = "/dev/sdb1"
 test.each<[string, string, string, string[]]>([
   ['alpha:7001', 'beta:7002', 'alpha', ['alpha alpha:7001', 'beta beta:7002']],
   ['alpha', 'beta', 'alpha.example.org', ['alpha alpha:7788', 'beta beta:7788']],
-  ['alpha.x', 'beta.x', 'alpha', ['alpha alpha.x:7788', 'beta.x beta.x:7788']],
+  ['alpha.x', 'beta.x', 'alpha', ['alpha alpha.x:7788', 'beta beta.x:7788']],
+  ['beta.x', 'alpha.x', 'beta', ['alpha alpha.x:7788', 'beta beta.x:7788']],
+  ['alpha.x', 'beta.x', 'alpha.x', ['alpha.x alpha.x:7788', 'beta.x beta.x:7788']],
+  ['alpha.x', 'alpha.y', 'alpha', ['alpha alpha.x:7788', 'alpha.y alpha.y:7788']],
+  ['192.0.2.1', 'beta.x', 'alpha', ['alpha 192.0.2.1:7788', 'beta.x beta.x:7788']],
   ['192.0.2.1', 'beta', 'alpha', ['alpha 192.0.2.1:7788', 'beta beta:7788']],
   ['127.0.0.1:1', 'b=127.0.0.1:2', 'a', ['a 127.0.0.1:1', 'b 127.0.0.1:2']],
   ['[::1]', 'b=[::1]:2', 'a', ['a [::1]:7788', 'b [::1]:2']],
