@@ -48,6 +48,10 @@ void MetadataUpdate::apply(const MetadataPatch& patch, Completion& completion) {
     completion.done(completion, EIO, "the backing disk failed");
     return;
   }
+  if (parts_.shutdown.begun()) {
+    completion.done(completion, ECANCELED, "the device goes down");
+    return;
+  }
   if (patch.if_current_uuid.has_value() &&
       *patch.if_current_uuid != parts_.superblock().current_uuid) {
     completion.done(completion, ESTALE, "the generation changed meanwhile");

@@ -76,6 +76,12 @@ void Peers::set_receiving(Peer& peer, bool receiving) {
 void Peers::connect(uint32_t slot, io::SocketId socket, uint32_t incarnation,
                     Completion& completion) {
   Peer& peer = at(slot);
+  if (parts_.shutdown.begun()) {
+    parts_.io.shutdown(socket);
+    parts_.io.close_socket(socket);
+    completion.done(completion, ECANCELED, "the device goes down");
+    return;
+  }
   if (peer.connecting != nullptr) {
     Completion& older = *peer.connecting;
     parts_.io.shutdown(peer.next_socket);

@@ -15,7 +15,8 @@ Serving::Serving(Parts& parts) : parts_(parts) {
 }
 
 void Serving::serve(io::SocketId listener, const std::string& export_name, Completion& completion) {
-  if (step_ != Step::kOff || parts_.failed || !parts_.attached()) {
+  const bool ready = parts_.attached() && !parts_.failed && !parts_.shutdown.begun();
+  if (step_ != Step::kOff || !ready) {
     parts_.io.shutdown(listener);
     parts_.io.close_socket(listener);
     completion.done(completion, parts_.failed ? EIO : EBUSY, "the device cannot be served now");

@@ -19,6 +19,8 @@ class Shutdown {
   void start(Completion& completion);
   void batch_end();
   bool done() const { return step_ == Step::kDone; }
+  // From here on nothing new begins.
+  bool begun() const { return step_ != Step::kNo; }
 
  private:
   enum class Step : uint8_t { kNo, kDraining, kCooling, kWriting, kIdling, kDone };

@@ -254,3 +254,31 @@ TEST(what_waits_in_line_is_refused_when_the_disk_fails) {
   CHECK(pair.alpha.events.disk_lost);
   CHECK_EQ(pair.alpha.close(), 0);
 }
+
+// What came while a device went down was begun, and cut off by its end.
+TEST(a_closing_device_begins_nothing_new) {
+  Pair pair;
+  CHECK(pair.in_sync());
+  for (const uint64_t later_us : {0, 500, 1500, 3000}) {
+    if (pair.alpha.engine == nullptr) CHECK_EQ(pair.alpha.attach(), 0);
+    Done closed;
+    Done connected;
+    Done served;
+    Done patched;
+    pair.alpha.engine->close(closed.completion);
+    pair.pass(later_us);
+    const auto [mine, other] = pair.world.connect_pair(pair.alpha.io, pair.beta.io);
+    pair.alpha.engine->connect_link(0, mine, ++pair.alpha.incarnation, connected.completion);
+    pair.alpha.engine->serve(pair.world.listen(pair.alpha.io), "r0", served.completion);
+    engine::MetadataPatch wanted;
+    wanted.outdated = true;
+    pair.alpha.engine->update_metadata(wanted, patched.completion);
+    CHECK(pair.alpha.wait(closed));
+    CHECK_EQ(closed.error, 0);
+    CHECK(connected.error > 0);
+    CHECK(served.error > 0);
+    CHECK(patched.error > 0);
+    pair.beta.io.close_socket(other);
+    pair.alpha.engine.reset();
+  }
+}
