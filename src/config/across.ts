@@ -6,6 +6,8 @@
  * whoever calls puts those that are up first.
  */
 import { realpathSync } from 'node:fs';
+import { isIPv4 } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import { MirrorError } from '../model/errors';
 import { lineOf } from './lines';
 import { formatProblem } from './problems';
@@ -13,13 +15,30 @@ import { sectionName } from './scanner';
 import { listOf } from './schema';
 import type { ConfigProblem, NodeConfig, ResourceConfig } from './types';
 
-/** The node of that name: the full host name, else its part before the first dot. */
+/**
+ * The node of that name: the full host name, else its part before the first dot, else the only
+ * one that is named by an IPv4 address of this machine.
+ */
 export function nodeFor(config: ResourceConfig, nodeName: string): NodeConfig | undefined {
   const short = nodeName.split('.', 1)[0];
   return (
     config.nodes.find((node) => node.name === nodeName) ??
-    config.nodes.find((node) => node.name === short)
+    config.nodes.find((node) => node.name === short) ??
+    namedByAddress(config)
   );
+}
+
+/** Whether an interface of this machine has the IPv4 address. */
+export function isOwnAddress(host: string): boolean {
+  if (!isIPv4(host)) return false;
+  if (host.startsWith('127.')) return true;
+  const interfaces = Object.values(networkInterfaces());
+  return interfaces.some((list) => list?.some((one) => one.address === host) === true);
+}
+
+function namedByAddress(config: ResourceConfig): NodeConfig | undefined {
+  const own = config.nodes.filter((node) => isOwnAddress(node.name));
+  return own.length === 1 ? own[0] : undefined;
 }
 
 /** @throws InvalidArgs when the resource has no such node */

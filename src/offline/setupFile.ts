@@ -6,7 +6,9 @@
  * file says which disk the peer uses. Called by the command line.
  */
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { isIPv4 } from 'node:net';
 import { dirname } from 'node:path';
+import { isOwnAddress } from '../config/across';
 import { DEFAULT_PORT, parseAddress } from '../config/address';
 import { resourceFile } from '../config/load';
 import { nodeNameProblem } from '../config/names';
@@ -28,7 +30,9 @@ export interface SetupRequest {
 }
 
 interface Host {
+  /** Empty: not given. */
   readonly name: string;
+  readonly host: string;
   readonly address: string;
 }
 
@@ -40,9 +44,12 @@ const MARK = '; Written by: blkmirror setup';
  * @throws InvalidArgs (hosts), DeviceInUse (another file is there), Failed
  */
 export function writeSetupFile(request: SetupRequest): string {
-  const here = parseHost(request.thisHost);
+  const [here, there] = nameByAddress(
+    parseHost(request.thisHost),
+    parseHost(request.peerHost),
+    request.nodeName,
+  );
   const self = { ...here, name: ownName(here, request) };
-  const there = parseHost(request.peerHost);
   const peer = { ...there, name: peerName(there, here, self) };
   if (peer.name === '') throw wrong(unnamedPeer(request.peerHost));
   if (self.name === peer.name) {
@@ -96,7 +103,18 @@ function parseHost(text: string): Host {
   const name = named === null ? (numeric ? '' : host) : (named[1] ?? '');
   const problem = name === '' && named === null ? undefined : nodeNameProblem(name);
   if (problem !== undefined) throw wrong(problem);
-  return { name, address };
+  return { name, host, address };
+}
+
+/** Two hosts given by IPv4 addresses are called by them where the first alone is this machine. */
+function nameByAddress(here: Host, there: Host, nodeName: string): readonly [Host, Host] {
+  const unnamed = here.name === '' && there.name === '' && isIPv4(here.host) && isIPv4(there.host);
+  const certain = here.host === nodeName || (isOwnAddress(here.host) && !isOwnAddress(there.host));
+  if (!unnamed || !certain) return [here, there];
+  return [
+    { ...here, name: here.host },
+    { ...there, name: there.host },
+  ];
 }
 
 /** The name under which this node finds its own section. */
@@ -104,6 +122,7 @@ function ownName(host: Host, request: SetupRequest): string {
   const { nodeName } = request;
   const short = nodeName.split('.', 1)[0] ?? '';
   if (host.name === '') return nodeName;
+  if (host.name === host.host && isOwnAddress(host.name)) return host.name;
   if (host.name === nodeName || host.name === short) return host.name;
   if (host.name.split('.', 1)[0] === nodeName) return nodeName;
   throw wrong(`this node is called ${nodeName}, not ${host.name}; give the hosts in the order \

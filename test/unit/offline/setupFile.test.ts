@@ -69,6 +69,8 @@ test.each<[string, string, string, string[]]>([
   ['192.0.2.1', 'beta', 'alpha', ['alpha 192.0.2.1:7788', 'beta beta:7788']],
   ['127.0.0.1:1', 'b=127.0.0.1:2', 'a', ['a 127.0.0.1:1', 'b 127.0.0.1:2']],
   ['[::1]', 'b=[::1]:2', 'a', ['a [::1]:7788', 'b [::1]:2']],
+  ['127.0.0.1', '127.0.0.2', '127.0.0.1', ['127.0.0.1 127.0.0.1:7788', '127.0.0.2 127.0.0.2:7788']],
+  ['127.0.0.1', '192.0.2.2', 'alpha', ['127.0.0.1 127.0.0.1:7788', '192.0.2.2 192.0.2.2:7788']],
 ])('hosts %s and %s on %s', (thisHost, peerHost, nodeName, expected) => {
   write(thisHost, peerHost, nodeName);
   expect(nodes()).toEqual(expected);
@@ -98,6 +100,11 @@ port',
   ['alpha', '=beta', 'InvalidArgs: the node name is empty; use letters, digits and "_ . -"'],
 ])('hosts %s and %s are refused', (thisHost, peerHost, message) => {
   expect(refusal(() => write(thisHost, peerHost))).toBe(message);
+});
+
+test('a node named by an address of this machine is its own', () => {
+  write('127.0.0.1', '192.0.2.2');
+  expect(getNode(getResource(folder.path, 'nbd0'), 'alpha').name).toBe('127.0.0.1');
 });
 
 test('the same again is fine, a change of its own too', () => {
