@@ -210,7 +210,8 @@ export class Link {
     const { role, diskState } = present(this.heard, 'the hello of the peer is there').identity;
     const resync = verdict.kind === 'resync';
     const shown = resync && verdict.direction === 'target' ? 'WFBitMapT' : 'WFBitMapS';
-    const idle = verdict.kind === 'inSync' ? 'Established' : 'Off';
+    const agreed = verdict.kind === 'inSync' || verdict.kind === 'bothJustCreated';
+    const idle = agreed ? 'Established' : 'Off';
     const change = {
       connectionState: 'Connected',
       reason: waitingReason(verdict),

@@ -29,7 +29,7 @@ test('two fresh copies connect and wait for a decision', async () => {
   await world.reach(() => alpha().peer('beta').connectionState === 'Connected');
   expect(alpha().resource.status()).toMatchObject({ role: 'Secondary', diskState: 'Inconsistent' });
   expect(alpha().peer('beta')).toMatchObject({
-    replicationState: 'Off',
+    replicationState: 'Established',
     outOfSyncBytes: 81920,
     reason: 'both copies were just created: promote one with --force',
   });
