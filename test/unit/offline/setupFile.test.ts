@@ -70,7 +70,12 @@ test.each<[string, string, string, string[]]>([
   ['127.0.0.1:1', 'b=127.0.0.1:2', 'a', ['a 127.0.0.1:1', 'b 127.0.0.1:2']],
   ['[::1]', 'b=[::1]:2', 'a', ['a [::1]:7788', 'b [::1]:2']],
   ['127.0.0.1', '127.0.0.2', '127.0.0.1', ['127.0.0.1 127.0.0.1:7788', '127.0.0.2 127.0.0.2:7788']],
-  ['127.0.0.1', '192.0.2.2', 'alpha', ['127.0.0.1 127.0.0.1:7788', '192.0.2.2 192.0.2.2:7788']],
+  [
+    '127.0.0.1',
+    '203.0.113.9',
+    'alpha',
+    ['127.0.0.1 127.0.0.1:7788', '203.0.113.9 203.0.113.9:7788'],
+  ],
 ])('hosts %s and %s on %s', (thisHost, peerHost, nodeName, expected) => {
   write(thisHost, peerHost, nodeName);
   expect(nodes()).toEqual(expected);
@@ -103,7 +108,7 @@ port',
 });
 
 test('a node named by an address of this machine is its own', () => {
-  write('127.0.0.1', '192.0.2.2');
+  write('127.0.0.1', '203.0.113.9');
   expect(getNode(getResource(folder.path, 'nbd0'), 'alpha').name).toBe('127.0.0.1');
 });
 
