@@ -29,10 +29,7 @@ PieceKind kind_of(Command command) {
 }  // namespace
 
 Session::Session(const SessionWorld& world, io::SocketId socket)
-    : world_(world),
-      socket_(socket),
-      handshake_(world.exported),
-      stream_(std::make_unique_for_overwrite<std::byte[]>(limits::kStreamBytes)) {
+    : world_(world), socket_(socket), handshake_(world.exported), stream_(limits::kStreamBytes) {
   BM_ASSERT(socket != io::kNoSocket);
   receive_.owner = this;
   receive_.complete = on_receive;

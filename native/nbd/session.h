@@ -21,6 +21,7 @@
 #include "base/buffer_pool.h"
 #include "base/limits.h"
 #include "base/list.h"
+#include "base/locked_bytes.h"
 #include "io/io.h"
 #include "nbd/backend.h"
 #include "nbd/handshake.h"
@@ -163,7 +164,7 @@ class Session {
 
   io::Op receive_;
   iovec receive_parts_[2];
-  std::unique_ptr<std::byte[]> stream_;
+  LockedBytes stream_;
   uint32_t stream_begin_ = 0;
   uint32_t stream_end_ = 0;
 

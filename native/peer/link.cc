@@ -24,7 +24,7 @@ Link::Link(io::Io& io, BufferPool& pool, LinkOwner& owner, uint32_t slot)
       pool_(pool),
       owner_(owner),
       slot_(slot),
-      stream_(new std::byte[limits::kStreamBytes]),
+      stream_(limits::kStreamBytes),
       acknowledgements_(new uint64_t[limits::kFramesInFlight]) {
   receive_op_.owner = this;
   receive_op_.complete = receive_complete;

@@ -11,6 +11,7 @@
 #include <span>
 
 #include "base/buffer_pool.h"
+#include "base/locked_bytes.h"
 #include "io/io.h"
 #include "peer/frame.h"
 #include "peer/send_queue.h"
@@ -103,7 +104,7 @@ class Link {
   bool receiving_ = false;
   bool parsing_ = false;
   bool data_allowed_ = false;
-  std::unique_ptr<std::byte[]> stream_;
+  LockedBytes stream_;
   uint32_t head_ = 0;  // first byte not yet parsed
   uint32_t tail_ = 0;
   bool have_header_ = false;

@@ -9,9 +9,7 @@
 namespace blkmirror::peer {
 
 SendQueue::SendQueue()
-    : ring_(new std::byte[kRingBytes]),
-      segments_(new Segment[kSegments]),
-      parts_(new iovec[kPartsPerSend]) {}
+    : ring_(kRingBytes), segments_(new Segment[kSegments]), parts_(new iovec[kPartsPerSend]()) {}
 
 uint32_t SendQueue::space() const {
   const uint32_t used = static_cast<uint32_t>(ring_tail_ - ring_head_);

@@ -12,6 +12,7 @@
 #include <span>
 
 #include "base/buffer_pool.h"
+#include "base/locked_bytes.h"
 #include "peer/frame.h"
 
 namespace blkmirror::peer {
@@ -54,7 +55,7 @@ class SendQueue {
   void append(const void* data, uint32_t length);
   Segment& segment(uint32_t index) { return segments_[index % kSegments]; }
 
-  std::unique_ptr<std::byte[]> ring_;
+  LockedBytes ring_;
   std::unique_ptr<Segment[]> segments_;
   std::unique_ptr<iovec[]> parts_;
   uint64_t ring_head_ = 0;  // first byte not yet sent
