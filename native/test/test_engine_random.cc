@@ -206,6 +206,7 @@ class History {
     } else if (primary().link(other).up) {
       Member& who = random_.chance(2) ? primary() : other;
       Member& far = &who == &primary() ? other : primary();
+      if (who.engine == nullptr) return;  // lost its power, unnoticed
       who.engine->close_link(who.slot_of(far), who.link(far).incarnation);
     }
     pass(between(0, 20'000));
