@@ -1,7 +1,7 @@
 // A writer that knows what was acknowledged: every block carries its number and a version, and
 // after a failover each block must hold its last acknowledged version, or the one in flight.
 
-import { NbdClient } from './nbdClient';
+import type { NbdClient } from './nbdClient';
 
 export interface WriterOptions {
   /** Blocks from the start of the device that are written. */

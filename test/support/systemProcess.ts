@@ -34,19 +34,17 @@ export async function run(
   });
   let stdout = '';
   let stderr = '';
-  let late = false;
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
   child.stdin.on('error', () => undefined);
   child.stdin.end(options.input ?? '');
   const deadlineMs = options.deadlineMs ?? DEFAULT_DEADLINE_MS;
-  const timer = setTimeout(() => {
-    late = true;
-    child.kill('SIGKILL');
-  }, deadlineMs);
+  const late = AbortSignal.timeout(deadlineMs);
+  const kill = (): void => void child.kill('SIGKILL');
+  late.addEventListener('abort', kill);
   const [code] = (await once(child, 'close')) as [number | null];
-  clearTimeout(timer);
-  if (late) {
+  late.removeEventListener('abort', kill);
+  if (late.aborted) {
     const words = [command, ...args].join(' ');
     throw new Error(`not done within ${deadlineMs} ms: ${words}\n${stdout}\n${stderr}`);
   }

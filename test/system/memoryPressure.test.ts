@@ -17,46 +17,40 @@ const LIMIT_BYTES = 256 * MIB;
 const FILE_BYTES = 512 * MIB;
 const ROUNDS = 4;
 
+let cluster: Cluster;
+
+// Not at the end of a test: one that hangs is cleaned up as well.
+afterEach(() => cluster.remove());
+
 test('loop devices as backing disks on both nodes mirror and resync', async () => {
-  const cluster = await Cluster.inSync({ loop: true });
-  try {
-    await fioWriteAndVerify({ node: cluster.first, sizeBytes: 48 * MIB });
-    await cluster.second.kill9();
-    await fioWriteAndVerify({ node: cluster.first, sizeBytes: 48 * MIB, seed: 2 });
-    await cluster.second.start();
-    await cluster.untilInSync();
-    await cluster.expectIdentical();
-  } finally {
-    await cluster.remove();
-  }
+  cluster = await Cluster.inSync({ loop: true });
+  await fioWriteAndVerify({ node: cluster.first, sizeBytes: 48 * MIB });
+  await cluster.second.kill9();
+  await fioWriteAndVerify({ node: cluster.first, sizeBytes: 48 * MIB, seed: 2 });
+  await cluster.second.start();
+  await cluster.untilInSync();
+  await cluster.expectIdentical();
 });
 
 test('dirty pages of eight times the memory go through the mirror', async () => {
   const group = MemoryCgroup.create(LIMIT_BYTES);
-  const cluster = await Cluster.inSync({
-    diskBytes: FILE_BYTES + 128 * MIB,
-    loop: true,
-    wrapper: group.wrapper,
-  });
+  const diskBytes = FILE_BYTES + 128 * MIB;
+  cluster = await Cluster.inSync({ diskBytes, loop: true, wrapper: group.wrapper });
   cluster.onRemove(() => group.remove());
-  try {
-    const place = await mountMirror(cluster);
-    const before = group.limitReached;
-    for (let round = 0; round < ROUNDS; round++) {
-      await writeInside(group, join(place, `file${round % 2}`));
-    }
-    await runOk('sync', ['-f', place], { deadlineMs: 120_000 });
-    expect(group.limitReached).toBeGreaterThan(before);
-    expect(cluster.nodes.every((node) => group.pids.includes(node.pid))).toBe(true);
-    await runOk('umount', [place], { deadlineMs: 60_000 });
-    await cluster.untilInSync();
-    await cluster.expectIdentical();
-  } finally {
-    await cluster.remove();
+  const place = await mountMirror();
+  const before = group.limitReached;
+  for (let round = 0; round < ROUNDS; round++) {
+    await writeInside(group, join(place, `file${round % 2}`));
   }
+  await runOk('sync', ['-f', place], { deadlineMs: 120_000 });
+  expect(group.limitReached).toBeGreaterThan(before);
+  expect(cluster.nodes.every((node) => group.pids.includes(node.pid))).toBe(true);
+  await runOk('umount', [place], { deadlineMs: 60_000 });
+  await cluster.untilInSync();
+  await cluster.expectIdentical();
 });
 
-async function mountMirror(cluster: Cluster): Promise<string> {
+async function mountMirror(): Promise<string> {
   const fuse = join(cluster.folder, 'fuse');
   const place = join(cluster.folder, 'mnt');
   mkdirSync(fuse);
