@@ -114,7 +114,7 @@ test('create-md is refused where metadata is found, and where a file system is',
   });
 });
 
-test('a disk that another daemon has attached is refused, and create-md on it as well', async () => {
+test('create-md is refused on a disk that another daemon has attached', async () => {
   const { first, second } = cluster;
   await first.must('create-md', 'r0');
   await first.must('up', 'r0');

@@ -52,7 +52,7 @@ test('fresh copies are Inconsistent and fully out of sync until promote --force'
   ]);
 });
 
-test('fio verifies on the Primary, after failover, and after the resync of the old one', async () => {
+test('fio verifies before failover, after it, and after the resync', async () => {
   const { first, second } = cluster;
   await first.must('promote', 'r0', '--force');
   const spec = { node: first, sizeBytes: FIO_BYTES };
@@ -74,7 +74,7 @@ test('fio verifies on the Primary, after failover, and after the resync of the o
   await fioVerify({ ...later, node: first });
 });
 
-test('no acknowledged write is lost when the Primary is killed while it is written to', async () => {
+test('no acknowledged write is lost when the Primary is killed', async () => {
   const { first, second } = cluster;
   await first.must('promote', 'r0', '--force');
   await cluster.untilInSync();
