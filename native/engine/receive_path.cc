@@ -162,11 +162,11 @@ void ReceivePath::flushed(disk::Job& job, int error) {
 const char* ReceivePath::on_new_uuid(Peer& peer, const peer::FrameHeader& header,
                                      std::span<const std::byte> payload) {
   if (const char* wrong = refusal(peer)) return wrong;
-  Item* item = take(peer, header);
-  if (item == nullptr) return "more requests in flight than the protocol allows";
   if (header.offset == 0 || header.offset == meta::kJustCreatedUuid) {
     return "a generation without an identifier";
   }
+  Item* item = take(peer, header);
+  if (item == nullptr) return "more requests in flight than the protocol allows";
   peer.current_uuid = header.offset;
   if (peer.resync == ResyncRole::kTarget || parts_.failed) {
     // Taken over at the end of the resync.

@@ -282,3 +282,32 @@ TEST(a_closing_device_begins_nothing_new) {
     pair.alpha.engine.reset();
   }
 }
+
+// A generation without an identifier closed its connection and left the frame counted as being
+// applied: the next connection never opened, and a close never ended.
+TEST(a_bad_generation_costs_its_connection_only) {
+  Pair pair;
+  CHECK(pair.in_sync());
+  pair.beta.engine->close_link(0, pair.beta.incarnation);
+  pair.pass(10'000);
+  io::SimIo stranger(pair.world);
+  const auto [theirs, ours] = pair.world.connect_pair(stranger, pair.beta.io);
+  Done connected;
+  pair.beta.engine->connect_link(0, ours, ++pair.beta.incarnation, connected.completion);
+  CHECK(pair.beta.wait(connected));
+  CHECK_EQ(fixture::establish(pair.beta, 0, ResyncRole::kNone, kUuid), 0);
+  const uint32_t closed = pair.beta.events.closed;
+  peer::FrameHeader header;
+  header.type = peer::FrameType::kNewUuid;
+  header.sequence = 1;
+  std::byte bytes[peer::kFrameHeaderBytes];
+  peer::encode(header, bytes);
+  io::Op sent;
+  sent.complete = [](io::Op&, int32_t) {};
+  iovec part{bytes, sizeof bytes};
+  stranger.send(theirs, &part, 1, sent);
+  CHECK(pair.world.run_until([&] { return pair.beta.events.closed > closed; }, 10'000'000));
+  CHECK_EQ(pair.beta.engine->superblock().current_uuid, kUuid);
+  CHECK(fixture::connect(pair.world, pair.alpha, 0, pair.beta, 0));
+  CHECK_EQ(pair.beta.close(), 0);
+}
