@@ -32,6 +32,8 @@ export interface NativePlaneOptions {
    * Default: a warning of the process.
    */
   readonly onWarning?: (text: string) => void;
+  /** Instead of the one that the build put beside the program (a simulated node's). */
+  readonly addon?: Addon;
 }
 
 /** Beside a bundle; or where the build puts it, seen from src/plane and from dist/plane. */
@@ -42,7 +44,7 @@ const ADDON_PATHS = [
 
 /** @throws MirrorError (Failed) when the addon is not built */
 export function openNativePlane(options: NativePlaneOptions = {}): Plane {
-  return new NativePlane(loadAddon(), options.onWarning ?? warnProcess);
+  return new NativePlane(options.addon ?? loadAddon(), options.onWarning ?? warnProcess);
 }
 
 function loadAddon(): Addon {
