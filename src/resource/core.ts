@@ -21,6 +21,7 @@ import type { Identity } from '../rules/identity';
 import { isTarget } from '../rules/transitions';
 import { withDeadline } from './deadline';
 import type { StateFacts } from './frames';
+import type { Handlers } from './handlers';
 import { FEATURES, WIRE_VERSION } from './hello';
 import type { Hello } from './hello';
 import type { StateGate } from './stateGate';
@@ -41,6 +42,7 @@ export interface Environment {
   readonly bootNonce: string;
   readonly runDir: string;
   readonly locations: SuperblockLocations;
+  readonly handlers: Handlers;
   /** A numeric address. */
   resolveHost(host: string): Promise<string>;
   processName(pid: number): string | undefined;

@@ -6,6 +6,7 @@ import type { NodeName, ResourceName } from '../../src/model/states';
 import { formatUuid } from '../../src/model/states';
 import type { PeerStatus } from '../../src/model/status';
 import type { DeviceChange } from '../../src/resource/device';
+import type { Handlers } from '../../src/resource/handlers';
 import { parseHello } from '../../src/resource/hello';
 import { Resource } from '../../src/resource/resource';
 import type { MemoryDevice } from './memoryDevice';
@@ -108,6 +109,14 @@ export class World {
 
 export class Node {
   readonly changes: DeviceChange[] = [];
+  /** Handlers that were run, in their order, each with the peer it concerns. */
+  readonly handled: string[] = [];
+  readonly handlers: Handlers = {
+    run: (name, facts) => {
+      this.handled.push(facts.peer === undefined ? name : `${name} ${facts.peer}`);
+      return Promise.resolve(0);
+    },
+  };
   plane: MemoryPlane;
   private running: Resource | undefined;
   private boots = 0;
@@ -146,6 +155,7 @@ export class Node {
       bootNonce: formatUuid(random.uuid()),
       runDir: '/run',
       locations: { tryGet: () => undefined, put: () => undefined },
+      handlers: this.handlers,
       resolveHost: (host: string) => Promise.resolve(host),
       processName: (pid: number) => (pid === 42 ? 'qemu-nbd' : undefined),
     };
