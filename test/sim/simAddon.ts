@@ -137,12 +137,25 @@ export interface SimClient {
 /** One history of the device's contents; see SimModel. */
 export type Branch = number;
 
+/** What a copy must hold, by rule 6: nothing is acknowledged under a generation it shares but this. */
+export interface HeldBefore {
+  /**
+   * The copy's currentUuid. Every write acknowledged while the Primary's durable currentUuid was
+   * this one, or one that came before it on the branch, is there, or a later one of the branch.
+   * One that the branch has not seen is newer than all of them.
+   */
+  readonly uuid: bigint;
+  /** Its node lost power since: then that holds only for what was flushed under those. */
+  readonly powerLost: boolean;
+}
+
 /**
  * What the device may contain, block by block of 512 bytes. Branch 0 is there from setDevice() on.
  * Only writes of clients connected with a branch count for it.
  *
  * A branch knows for every block the versions that may be read: the last acknowledged writes, those
- * in flight, those whose fate is unknown. What was overwritten is remembered until settle().
+ * in flight, those whose fate is unknown. What was overwritten is remembered until settle(), with
+ * the currentUuid that was durable on the client's node at the acknowledgement that ended it.
  */
 export interface SimModel {
   /** Size of the replicated device, before the first client. */
@@ -163,11 +176,17 @@ export interface SimModel {
   /** Everything acknowledged has reached every copy and is durable there: forget what was before. */
   settle(branch: Branch): void;
   /**
-   * A second history begins with this copy's contents as they are, whatever they are (a Secondary
-   * promoted while the other lives on, or one that was behind, by force). Call it between the end
-   * of promote and the first client; answers the new branch.
+   * A new history begins with this copy's contents as they are (a copy is promoted without the
+   * other one). With `held` it is checked first that they are what the copy must hold, else they
+   * may be anything (by force); a violation otherwise. Call it between the end of promote and the
+   * first client; answers the new branch, which knows the old one's generations.
    */
-  fork(branch: Branch, node: SimNode, path: string): Branch;
+  fork(branch: Branch, node: SimNode, path: string, held?: HeldBefore): Branch;
+  /**
+   * Acknowledged writes and zeroes of the branch since the fork whose Primary had a currentUuid
+   * that came after `uuid` on the branch; 0 when `uuid` is none of them (then it is newer).
+   */
+  acknowledgedAfter(branch: Branch, uuid: bigint): number;
   /** The branch is discarded with its copies; its clients must be dropped. */
   discard(branch: Branch): void;
   /** A branch as it is now, to go back to with `restore` (a snapshot restored on purpose). */
