@@ -18,7 +18,6 @@ import { toMirrorError } from './model/errors';
 import { openNativePlane } from './plane/nativePlane';
 import type { Plane } from './plane/plane';
 import type { Environment } from './resource/core';
-import { NO_HANDLERS } from './resource/handlers';
 import { Resource } from './resource/resource';
 import { processName, resolveHost, systemClock, systemRandom } from './resource/system';
 import { HELP, readArguments } from './service/arguments';
@@ -149,7 +148,8 @@ function deviceOpener(plane: Plane, settings: Settings, log: Logger): OpenDevice
     bootNonce: randomBytes(8).toString('hex'),
     runDir,
     locations: new Locations(stateDir, log),
-    handlers: NO_HANDLERS,
+    // None can be configured yet.
+    handlers: { run: () => Promise.resolve({ kind: 'failed', message: 'not supported yet' }) },
     resolveHost,
     processName,
   };

@@ -34,6 +34,8 @@ export function buildResource(
     sndbufBytes: Number(option('net', 'sndbuf-bytes', '0')),
     rcvbufBytes: Number(option('net', 'rcvbuf-bytes', '0')),
     alExtents: Number(option('disk', 'al-extents', '0')),
+    handlers: {},
+    handlerTimeoutMs: 120_000,
     nodes: nodes.sort((a, b) => (a.name < b.name ? -1 : 1)),
   };
   rememberLines(config, collectLines(own));

@@ -1,6 +1,7 @@
 /**
  * The configuration of one resource after defaults, resources.d and checks.
  */
+import type { HandlerName } from '../model/handlers';
 import type { NodeName, ResourceName } from '../model/states';
 
 export interface NodeConfig {
@@ -27,6 +28,9 @@ export interface ResourceConfig {
   readonly rcvbufBytes: number;
   /** 0: no limit. */
   readonly alExtents: number;
+  /** Commands for /bin/sh, by the event they are for. */
+  readonly handlers: Readonly<Partial<Record<HandlerName, string>>>;
+  readonly handlerTimeoutMs: number;
   /** All nodes, sorted by name; the position in this order decides ties ("lower slot"). */
   readonly nodes: readonly NodeConfig[];
 }

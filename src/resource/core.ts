@@ -4,6 +4,7 @@
  */
 import type { Clock, Random } from '../model/clock';
 import { present } from '../model/assert';
+import type { HandlerRunner } from '../model/handlers';
 import { DEVICE_TIMEOUT_MS } from '../model/limits';
 import type { NodeName, ResourceName } from '../model/states';
 import type { DeviceChange } from './device';
@@ -21,7 +22,7 @@ import type { Identity } from '../rules/identity';
 import { isTarget } from '../rules/transitions';
 import { withDeadline } from './deadline';
 import type { StateFacts } from './frames';
-import type { Handlers } from './handlers';
+import { Handlers } from './handlers';
 import { FEATURES, WIRE_VERSION } from './hello';
 import type { Hello } from './hello';
 import type { StateGate } from './stateGate';
@@ -42,7 +43,7 @@ export interface Environment {
   readonly bootNonce: string;
   readonly runDir: string;
   readonly locations: SuperblockLocations;
-  readonly handlers: Handlers;
+  readonly handlers: HandlerRunner;
   /** A numeric address. */
   resolveHost(host: string): Promise<string>;
   processName(pid: number): string | undefined;
@@ -58,6 +59,7 @@ export class Core {
   /** A promotion is under way: no connection may become Connected. */
   promoting = false;
   closing = false;
+  readonly handlers = new Handlers(this);
 
   constructor(
     readonly environment: Environment,

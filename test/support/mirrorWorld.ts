@@ -6,7 +6,8 @@ import type { NodeName, ResourceName } from '../../src/model/states';
 import { formatUuid } from '../../src/model/states';
 import type { PeerStatus } from '../../src/model/status';
 import type { DeviceChange } from '../../src/resource/device';
-import type { Handlers } from '../../src/resource/handlers';
+import { HANDLER_NAMES } from '../../src/model/handlers';
+import type { HandlerRunner } from '../../src/model/handlers';
 import { parseHello } from '../../src/resource/hello';
 import { Resource } from '../../src/resource/resource';
 import type { MemoryDevice } from './memoryDevice';
@@ -65,6 +66,8 @@ export class World {
       sndbufBytes: 0,
       rcvbufBytes: 0,
       alExtents: 0,
+      handlers: Object.fromEntries(HANDLER_NAMES.map((name) => [name, name])),
+      handlerTimeoutMs: 120_000,
       nodes: [...this.names].sort().map((name) => ({
         name: name as NodeName,
         address: `${name}:7788`,
@@ -111,10 +114,11 @@ export class Node {
   readonly changes: DeviceChange[] = [];
   /** Handlers that were run, in their order, each with the peer it concerns. */
   readonly handled: string[] = [];
-  readonly handlers: Handlers = {
-    run: (name, facts) => {
-      this.handled.push(facts.peer === undefined ? name : `${name} ${facts.peer}`);
-      return Promise.resolve(0);
+  readonly handlers: HandlerRunner = {
+    run: ({ name, variables }) => {
+      const peer = variables['DRBD_PEER'];
+      this.handled.push(peer === undefined ? name : `${name} ${peer}`);
+      return Promise.resolve({ kind: 'exited', status: 0 });
     },
   };
   plane: MemoryPlane;

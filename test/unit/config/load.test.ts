@@ -40,6 +40,8 @@ test('a good file gives every option, defaults filled in', () => {
       sndbufBytes: 0,
       rcvbufBytes: 0,
       alExtents: 0,
+      handlers: {},
+      handlerTimeoutMs: 120_000,
       nodes: [
         {
           name: 'alpha',
