@@ -1,8 +1,7 @@
 // The JavaScript object of one attached copy: passes commands to its EngineThread and calls one
 // function with what comes back. src/plane/nativeDevice.ts is its only user.
 //
-// Commands take a ticket (a number above 0) and answer whether they were accepted; `completed`
-// with that ticket follows unless `ended` comes first. It keeps itself alive until `ended`.
+// Its methods are those of device_commands.h. It keeps itself alive until `ended`.
 #pragma once
 
 #include <napi.h>
@@ -22,25 +21,12 @@ class DeviceObject final : public Napi::ObjectWrap<DeviceObject> {
   ~DeviceObject() override;
 
  private:
-  Napi::Value connect_link(const Napi::CallbackInfo& info);
-  void close_link(const Napi::CallbackInfo& info);
-  Napi::Value send_control(const Napi::CallbackInfo& info);
-  Napi::Value establish(const Napi::CallbackInfo& info);
-  void pause_resync(const Napi::CallbackInfo& info);
-  Napi::Value serve(const Napi::CallbackInfo& info);
-  Napi::Value withdraw(const Napi::CallbackInfo& info);
-  Napi::Value update_metadata(const Napi::CallbackInfo& info);
-  void supply_uuids(const Napi::CallbackInfo& info);
-  void set_options(const Napi::CallbackInfo& info);
-  void stop(const Napi::CallbackInfo& info);
-  void keep_alive(const Napi::CallbackInfo& info);
-  Napi::Value metadata(const Napi::CallbackInfo& info);
-  Napi::Value statistics(const Napi::CallbackInfo& info);
-  Napi::Value warnings(const Napi::CallbackInfo& info);
+  template <class T>
+  friend std::vector<Napi::ClassPropertyDescriptor<T>> command_methods();
 
-  Napi::Value post(const Napi::CallbackInfo& info, EngineThread::Action action);
+  Napi::Value run_command(const Napi::CallbackInfo& info);
+  void keep_alive(const Napi::CallbackInfo& info);
   void drain();
-  Napi::Object to_object(const Event& event, const std::string& text);
   void finish();
   // The process or its environment ends.
   void tear_down();

@@ -7,6 +7,8 @@
 
 #include "bind/metadata_disk.h"
 #include "host/memory_lock.h"
+#include "host/owned_fd.h"
+#include "host/unix_listener.h"
 
 namespace blkmirror::bind {
 
@@ -22,6 +24,21 @@ host::Failure start_failure(const char* step, int error) {
   return {error, std::string("cannot start the data plane (") + step +
                      "): " + std::strerror(error) + advice};
 }
+
+class PassedFd final : public PassedSocket {
+ public:
+  explicit PassedFd(host::OwnedFd fd) : fd_(std::move(fd)) { BM_ASSERT(fd_.valid()); }
+
+  io::SocketId adopt(io::Io& io) override {
+    BM_ASSERT(fd_.valid());
+    const io::SocketId socket = static_cast<io::UringIo&>(io).adopt_socket(fd_.get());
+    if (socket != io::kNoSocket) fd_.release();
+    return socket;
+  }
+
+ private:
+  host::OwnedFd fd_;
+};
 
 // Stands between ring and engine: runs the engine's batches, then publishes what they told. An
 // engine that closed in a batch's end must not wait for a next one.
@@ -107,6 +124,16 @@ void EngineThread::stop() {
   stop_.store(true);
   const std::lock_guard<std::mutex> lock(mailbox_mutex_);
   if (io_ != nullptr) io_->wake();
+}
+
+std::shared_ptr<PassedSocket> EngineThread::pass_socket(int fd) {
+  return std::make_shared<PassedFd>(host::OwnedFd(fd));
+}
+
+host::Outcome<std::shared_ptr<PassedSocket>> EngineThread::listen_unix(const std::string& path) {
+  host::Outcome<host::OwnedFd> listener = host::listen_unix(path);
+  if (!listener.ok()) return listener.failure();
+  return std::shared_ptr<PassedSocket>(std::make_shared<PassedFd>(std::move(listener.value())));
 }
 
 void EngineThread::reclaim() {

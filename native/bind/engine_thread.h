@@ -9,15 +9,13 @@
 
 #include <atomic>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <unordered_set>
 #include <vector>
 
-#include "bind/event_ring.h"
-#include "engine/engine.h"
+#include "bind/engine_runner.h"
 #include "host/disk_claim.h"
 #include "host/failure.h"
 #include "host/quiet_thread.h"
@@ -25,39 +23,19 @@
 
 namespace blkmirror::bind {
 
-struct StartSpec {
-  engine::AttachSpec attach;  // disks and sizes are filled in by the thread
-  std::string disk;
-  std::string meta_disk;  // empty: internal
-  uint32_t claim_timeout_ms = 0;
-};
-
-// Where it ended, and with what. `error` 0: closed as asked.
-struct Ending {
-  bool was_attached = false;
-  int error = 0;
-  std::string message;
-};
-
-class EngineThread {
+class EngineThread final : public EngineRunner {
  public:
-  // What a command does on the engine's thread. It completes `completion`, unless the command
-  // was posted without a ticket.
-  using Action =
-      std::function<void(engine::Engine& engine, io::UringIo& io, engine::Completion& completion)>;
-  static constexpr uint64_t kNoTicket = 0;
-
   // `notify` is called on the engine's thread whenever there is something to take.
   EngineThread(StartSpec spec, void (*notify)(void* owner), void* owner);
   // The thread must have ended or never have started.
-  ~EngineThread();
+  ~EngineThread() override;
 
   // The main thread calls all of these.
   Status start();
-  // False when the engine is ending or, for commands that may be lost, the mailbox is full.
-  bool post(uint64_t ticket, bool may_be_lost, Action action);
-  // Ends everything in order: the claim is no longer waited for, or the engine is closed.
-  void stop();
+  bool post(uint64_t ticket, bool may_be_lost, Action action) override;
+  void stop() override;
+  std::shared_ptr<PassedSocket> pass_socket(int fd) override;
+  host::Outcome<std::shared_ptr<PassedSocket>> listen_unix(const std::string& path) override;
   // Frees commands that are done.
   void reclaim();
   // Joins the thread when it ends in time.
@@ -65,12 +43,10 @@ class EngineThread {
   // For a thread that hangs while the process ends: this object must then stay alive.
   void abandon();
 
-  EventRing& events() { return events_; }
-  const engine::Statistics& statistics() const { return statistics_; }
-  // After `attached` or `ended`.
-  const std::vector<std::string>& warnings() const { return warnings_; }
-  // After `ended`.
-  const Ending& ending() const { return ending_; }
+  EventRing& events() override { return events_; }
+  const engine::Statistics& statistics() const override { return statistics_; }
+  const std::vector<std::string>& warnings() const override { return warnings_; }
+  const Ending& ending() const override { return ending_; }
 
  private:
   static constexpr size_t kQueueLimit = 4096;

@@ -6,8 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "bind/engine_thread.h"
-#include "bind/event_ring.h"
+#include "bind/engine_runner.h"
 #include "bind/metadata_disk.h"
 #include "engine/interface.h"
 #include "host/disk_claim.h"

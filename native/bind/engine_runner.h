@@ -1,0 +1,68 @@
+// What runs the engine of one attached copy, as the JavaScript object sees it: on a thread of its
+// own over io_uring (EngineThread), or in a simulated world.
+//
+// Commands are posted and run when the engine is woken, in order. What happens comes back
+// through the EventRing: `attached`, then events and completions, last `ended`.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bind/event_ring.h"
+#include "engine/engine.h"
+#include "host/failure.h"
+
+namespace blkmirror::bind {
+
+struct StartSpec {
+  engine::AttachSpec attach;  // disks and sizes are filled in by the runner
+  std::string disk;
+  std::string meta_disk;  // empty: internal
+  uint32_t claim_timeout_ms = 0;
+};
+
+// Where it ended, and with what. `error` 0: closed as asked.
+struct Ending {
+  bool was_attached = false;
+  int error = 0;
+  std::string message;
+};
+
+// A socket on its way to the engine. It is closed when its command is freed without having run.
+class PassedSocket {
+ public:
+  virtual ~PassedSocket() = default;
+  // Where the engine runs. kNoSocket when there is no room for it.
+  virtual io::SocketId adopt(io::Io& io) = 0;
+};
+
+class EngineRunner {
+ public:
+  // What a command does where the engine runs. It completes `completion`, unless the command
+  // was posted without a ticket.
+  using Action =
+      std::function<void(engine::Engine& engine, io::Io& io, engine::Completion& completion)>;
+  static constexpr uint64_t kNoTicket = 0;
+
+  virtual ~EngineRunner() = default;
+
+  // False when the engine is ending or, for commands that may be lost, the mailbox is full.
+  virtual bool post(uint64_t ticket, bool may_be_lost, Action action) = 0;
+  // Ends everything in order: the claim is no longer waited for, or the engine is closed.
+  virtual void stop() = 0;
+  // `fd`: as the lobby's take() gave it.
+  virtual std::shared_ptr<PassedSocket> pass_socket(int fd) = 0;
+  virtual host::Outcome<std::shared_ptr<PassedSocket>> listen_unix(const std::string& path) = 0;
+
+  virtual EventRing& events() = 0;
+  virtual const engine::Statistics& statistics() const = 0;
+  // After `attached` or `ended`.
+  virtual const std::vector<std::string>& warnings() const = 0;
+  // After `ended`.
+  virtual const Ending& ending() const = 0;
+};
+
+}  // namespace blkmirror::bind
