@@ -43,13 +43,16 @@ void SimDisk::write(uint64_t offset, const std::byte* data, uint32_t length, boo
   }
 }
 
-void SimDisk::write_torn(uint64_t offset, const std::byte* data, uint32_t length) {
+bool SimDisk::write_torn(uint64_t offset, const std::byte* data, uint32_t length) {
   BM_ASSERT(offset % block_bytes_ == 0);
   BM_ASSERT(length % block_bytes_ == 0);
+  uint32_t arrived = 0;
   for (uint32_t done = 0; done < length; done += block_bytes_) {
     if (random_.chance(2)) continue;
     write(offset + done, data == nullptr ? nullptr : data + done, block_bytes_, false);
+    arrived += block_bytes_;
   }
+  return arrived != 0 && arrived != length;
 }
 
 void SimDisk::flush() {
@@ -63,17 +66,65 @@ void SimDisk::flush() {
   dirty_pages_.clear();
 }
 
-void SimDisk::power_loss() {
-  for (const uint64_t number : dirty_pages_) lose(pages_[number]);
+uint64_t SimDisk::power_loss() {
+  uint64_t lost = 0;
+  for (const uint64_t number : dirty_pages_) lost += lose(pages_[number]);
   flush();
   BM_ASSERT(dirty_pages_.empty());
+  return lost;
+}
+
+bool SimDisk::is_unflushed(uint64_t offset) const {
+  const auto page = pages_.find(offset / kPageBytes);
+  if (page == pages_.end()) return false;
+  return (page->second.dirty >> (offset % kPageBytes / kSectorBytes) & 1) != 0;
+}
+
+std::vector<uint64_t> SimDisk::written_pages() const {
+  std::vector<uint64_t> numbers;
+  numbers.reserve(pages_.size());
+  for (const auto& [number, page] : pages_) {
+    if (page.current != nullptr) numbers.push_back(number);
+  }
+  std::sort(numbers.begin(), numbers.end());
+  return numbers;
+}
+
+std::unique_ptr<SimDisk> SimDisk::copy_stable() const {
+  auto copy = std::make_unique<SimDisk>(size_bytes_, block_bytes_, random_);
+  for (const uint64_t number : written_pages()) {
+    const Page& page = pages_.at(number);
+    Bytes& to = copy->pages_[number].current;
+    for (uint32_t sector = 0; sector < kPageBytes / kSectorBytes; sector++) {
+      const uint32_t inside = sector * kSectorBytes;
+      const Bytes& from = (page.dirty >> sector & 1) != 0 ? page.stable : page.current;
+      store(to, inside, from == nullptr ? nullptr : from.get() + inside);
+    }
+  }
+  return copy;
+}
+
+void SimDisk::restore(const SimDisk& from) {
+  BM_ASSERT(from.size_bytes_ == size_bytes_);
+  BM_ASSERT(!from.has_unflushed());
+  pages_.clear();
+  dirty_pages_.clear();
+  for (const uint64_t number : from.written_pages()) {
+    const Bytes& bytes = from.pages_.at(number).current;
+    Bytes& mine = pages_[number].current;
+    mine = std::make_unique<std::byte[]>(kPageBytes);
+    std::memcpy(mine.get(), bytes.get(), kPageBytes);
+  }
 }
 
 // Each dirty block falls back to the medium's version, or its newest one made it there.
-void SimDisk::lose(Page& page) {
+uint64_t SimDisk::lose(Page& page) {
+  uint64_t lost = 0;
   const uint32_t sectors = block_bytes_ / kSectorBytes;
   for (uint32_t first = 0; first < kPageBytes / kSectorBytes; first += sectors) {
     if (random_.chance(2)) continue;
+    const uint32_t mask = ((1u << sectors) - 1) << first;
+    if ((page.dirty & mask) != 0) lost++;
     for (uint32_t sector = first; sector < first + sectors; sector++) {
       if ((page.dirty & (1u << sector)) == 0) continue;
       const uint32_t inside = sector * kSectorBytes;
@@ -81,6 +132,7 @@ void SimDisk::lose(Page& page) {
       store(page.current, inside, old);
     }
   }
+  return lost;
 }
 
 void SimDisk::write_sector(uint64_t offset, const std::byte* data, bool durable,

@@ -28,12 +28,20 @@ class SimDisk {
   // Whole blocks. A null `data` writes zeroes.
   void write(uint64_t offset, const std::byte* data, uint32_t length, bool durable);
   // As write(), but the power or the process may have gone in the middle: each block arrives or
-  // does not.
-  void write_torn(uint64_t offset, const std::byte* data, uint32_t length);
+  // does not. True when it was torn: some did and some did not.
+  bool write_torn(uint64_t offset, const std::byte* data, uint32_t length);
   void flush();
-  void power_loss();
+  // The number of blocks that lost something.
+  uint64_t power_loss();
   // Blocks that are not certain to survive.
   bool has_unflushed() const { return !dirty_pages_.empty(); }
+  bool is_unflushed(uint64_t offset) const;
+  // Numbers of the 4 KiB pages that were ever written, in order; the others are zeroes.
+  std::vector<uint64_t> written_pages() const;
+  // What is on the medium for certain, as another disk.
+  std::unique_ptr<SimDisk> copy_stable() const;
+  // Takes over another disk's contents, all on the medium.
+  void restore(const SimDisk& from);
 
  private:
   static constexpr uint32_t kPageBytes = 4096;
@@ -50,12 +58,12 @@ class SimDisk {
 
   void write_sector(uint64_t offset, const std::byte* data, bool durable, bool written_back);
   static void store(Bytes& page, uint32_t offset, const std::byte* data);
-  void lose(Page& page);
+  uint64_t lose(Page& page);
 
   uint64_t size_bytes_;
   uint32_t block_bytes_;
   SimRandom& random_;
-  std::unordered_map<uint64_t, Page> pages_;  // never iterated over
+  std::unordered_map<uint64_t, Page> pages_;  // iterated over only to be sorted
   std::vector<uint64_t> dirty_pages_;
 };
 

@@ -6,8 +6,11 @@
 namespace blkmirror::io {
 
 SimIo::SimIo(SimWorld& world) : world_(world), index_(static_cast<uint32_t>(world.nodes_.size())) {
+  host_ = index_;
   world_.nodes_.push_back(this);
 }
+
+SimIo::SimIo(SimWorld& world, uint32_t host) : SimIo(world) { host_ = host; }
 
 SimIo::~SimIo() {
   BM_ASSERT(in_flight_ == 0);
@@ -63,9 +66,9 @@ void SimIo::zero(DiskId disk, uint64_t offset, uint32_t length, ZeroMode, Op& op
 
 void SimIo::close_disk(DiskId disk) {
   BM_ASSERT(disk != kNoDisk);
-  for (const SimWorld::Event& event : world_.heap_) {
+  for (const SimEvent& event : world_.heap_) {
     const bool mine = event.node == index_ && event.life == life_;
-    if (mine && event.kind == SimWorld::EventKind::kDisk) {
+    if (mine && event.kind == SimEventKind::kDisk) {
       BM_ASSERT(event.op->impl.fd != static_cast<int32_t>(disk));
     }
   }
@@ -114,7 +117,7 @@ uint64_t SimIo::now_us() const { return world_.now_us(); }
 void SimIo::wake() {
   if (wake_due_) return;
   wake_due_ = true;
-  world_.schedule(1, SimWorld::EventKind::kWoken, *this, nullptr, 0, kNoSocket);
+  world_.schedule(1, SimEventKind::kWoken, *this, nullptr, 0, kNoSocket);
 }
 
 }  // namespace blkmirror::io

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "io/io.h"
 #include "io/sim_world.h"
@@ -15,6 +16,8 @@ namespace blkmirror::io {
 class SimIo : public Io {
  public:
   explicit SimIo(SimWorld& world);
+  // One of several on the same host.
+  SimIo(SimWorld& world, uint32_t host);
   ~SimIo() override;
   SimIo(const SimIo&) = delete;
   SimIo& operator=(const SimIo&) = delete;
@@ -42,6 +45,10 @@ class SimIo : public Io {
   // Operations submitted and not yet completed.
   uint32_t in_flight() const { return in_flight_; }
   uint32_t index() const { return index_; }
+  // Who shares its network: cuts and latencies are between hosts. By default the index.
+  uint32_t host() const { return host_; }
+  void set_host(uint32_t host) { host_ = host; }
+  bool paused() const { return paused_; }
 
  private:
   friend class SimWorld;
@@ -55,7 +62,10 @@ class SimIo : public Io {
   BatchHandler* handler_ = nullptr;
   TimerQueue timers_;
   uint32_t index_ = 0;
-  uint32_t life_ = 0;  // raised by a crash
+  uint32_t host_ = 0;
+  bool paused_ = false;
+  std::vector<SimEvent> held_;  // while paused
+  uint32_t life_ = 0;           // raised by a crash
   uint32_t in_flight_ = 0;
   bool wake_due_ = false;
 };

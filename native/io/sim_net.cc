@@ -36,22 +36,85 @@ SocketId SimNet::connect(SimIo& node, SocketId listener) {
 
 void SimNet::set_partition(SimIo& a, SimIo& b, bool partitioned) {
   BM_ASSERT(&a != &b);
-  const std::pair<uint32_t, uint32_t> link = std::minmax(a.index(), b.index());
-  std::erase(partitions_, link);
-  if (partitioned) {
-    partitions_.push_back(link);
+  set_cut(a.host(), b.host(), partitioned);
+  set_cut(b.host(), a.host(), partitioned);
+}
+
+void SimNet::set_cut(uint32_t from, uint32_t to, bool cut) {
+  BM_ASSERT(from != to);
+  const std::pair<uint32_t, uint32_t> way(from, to);
+  std::erase(cuts_, way);
+  if (cut) {
+    cuts_.push_back(way);
     return;
   }
   for (uint32_t i = 0; i < sockets_.size(); i++) {
     const Socket& socket = *sockets_[i];
     if (!socket.open) continue;
     for (size_t held = 0; held < socket.on_the_way.size(); held++) {
-      world_.schedule(held + 1, SimWorld::EventKind::kArrive, *socket.node, nullptr, 0,
-                      SocketId{i});
+      world_.schedule(held + 1, SimEventKind::kArrive, *socket.node, nullptr, 0, SocketId{i});
     }
+    wake_sender(i);
     if (socket.listener) wake_listener(i);
   }
 }
+
+bool SimNet::is_cut(uint32_t from, uint32_t to) const {
+  const std::pair<uint32_t, uint32_t> way(from, to);
+  return std::find(cuts_.begin(), cuts_.end(), way) != cuts_.end();
+}
+
+void SimNet::set_latency(uint32_t from, uint32_t to, uint32_t minimum_us, uint32_t maximum_us) {
+  BM_ASSERT(minimum_us <= maximum_us);
+  std::erase_if(latencies_, [&](const Latency& way) { return way.from == from && way.to == to; });
+  latencies_.push_back({from, to, minimum_us, maximum_us});
+}
+
+uint64_t SimNet::latency_us(uint32_t from, uint32_t to) {
+  SimRandom& random = world_.random();
+  if (from == to) return random.between(local_minimum_us, local_maximum_us);
+  for (const Latency& way : latencies_) {
+    if (way.from == from && way.to == to) return random.between(way.minimum_us, way.maximum_us);
+  }
+  return random.between(minimum_us, maximum_us);
+}
+
+uint32_t SimNet::reset_between(uint32_t a, uint32_t b) {
+  BM_ASSERT(a != b);
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < sockets_.size(); i++) {
+    const Socket& socket = *sockets_[i];
+    if (!socket.open || socket.host != a || socket.other == kNone) continue;
+    if (!sockets_[socket.other]->open || sockets_[socket.other]->host != b) continue;
+    reset(SocketId{i});
+    count++;
+  }
+  return count;
+}
+
+void SimNet::host_up(uint32_t host) {
+  for (uint32_t i = 0; i < sockets_.size(); i++) {
+    Socket& socket = *sockets_[i];
+    if (!socket.open || !socket.silent || sockets_[socket.other]->host != host) continue;
+    socket.orphan = true;
+    wake_sender(i);
+  }
+}
+
+void SimNet::move(SocketId socket, SimIo& to) {
+  Socket& mine = at(socket);
+  BM_ASSERT(mine.open);
+  BM_ASSERT(mine.receiving == nullptr && mine.sending == nullptr && mine.accepting == nullptr);
+  mine.node = &to;
+  mine.node_index = to.index();
+  for (size_t held = 0; held < mine.on_the_way.size(); held++) {
+    const uint64_t arrival_us = mine.on_the_way[held].arrival_us;
+    const uint64_t after_us = arrival_us > world_.now_us() ? arrival_us - world_.now_us() : 0;
+    world_.schedule(after_us, SimEventKind::kArrive, to, nullptr, 0, socket);
+  }
+}
+
+bool SimNet::is_open(SocketId socket) { return at(socket).open; }
 
 void SimNet::reset(SocketId socket) {
   const uint32_t other = at(socket).other;
@@ -70,8 +133,14 @@ void SimNet::node_gone(SimIo& node, bool silent) {
     const uint32_t other = socket.other;
     release(i);
     if (other == kNone) continue;
-    sockets_[other]->silent = silent;
-    if (!silent) reset_one(other);
+    Socket& left = *sockets_[other];
+    left.silent = silent;
+    if (silent || !left.open) continue;
+    if (cut_towards(left)) {
+      left.on_the_way.push_back({world_.now_us(), {}, true});
+    } else {
+      reset_one(other);
+    }
   }
 }
 
@@ -118,7 +187,7 @@ void SimNet::cancel(Op& op) {
     if (socket->accepting != &op) continue;
     BM_ASSERT(socket->open);
     socket->accepting = nullptr;
-    world_.schedule(1, SimWorld::EventKind::kComplete, *socket->node, &op, -ECANCELED, kNoSocket);
+    world_.schedule(1, SimEventKind::kComplete, *socket->node, &op, -ECANCELED, kNoSocket);
   }
 }
 
@@ -163,8 +232,9 @@ void SimNet::on_send(SocketId id) {
   Socket& socket = at(id);
   socket.send_due = false;
   if (socket.sending == nullptr) return;
-  const bool broken =
-      socket.shut || socket.other == kNone || (!socket.silent && !sockets_[socket.other]->open);
+  const bool gone = socket.other == kNone || (!socket.silent && !sockets_[socket.other]->open);
+  const bool broken = socket.shut || (gone && (socket.other == kNone || !cut_towards(socket)));
+  if (socket.orphan && !cut_towards(socket)) socket.error = -ECONNRESET;
   int32_t result = socket.error != 0 ? socket.error : broken ? -EPIPE : 0;
   if (result == 0) {
     Socket& other = *sockets_[socket.other];
@@ -186,8 +256,12 @@ void SimNet::on_send(SocketId id) {
 void SimNet::on_arrive(SocketId id) {
   Socket& socket = at(id);
   if (!socket.open || socket.on_the_way.empty()) return;
-  if (socket.other != kNone && partitioned(socket, *sockets_[socket.other])) return;
+  if (cut_towards(socket)) {
+    world_.faults_.held_segments++;
+    return;
+  }
   if (socket.on_the_way.front().arrival_us > world_.now_us()) return;
+  if (socket.on_the_way.front().reset) return reset_one(static_cast<uint32_t>(id));
   const Segment segment = std::move(socket.on_the_way.front());
   socket.on_the_way.pop_front();
   if (segment.bytes.empty()) socket.ended = true;
@@ -201,8 +275,8 @@ void SimNet::on_accept(SocketId id) {
   int32_t result = -EINVAL;
   if (!listener.shut) {
     const auto reachable = [&](uint32_t index) {
-      const uint32_t other = sockets_[index]->other;
-      return !partitioned(*sockets_[index], *sockets_[other]);
+      const Socket& end = *sockets_[index];
+      return !cut_towards(end) && !is_cut(end.host, sockets_[end.other]->host);
     };
     const auto first = std::find_if(listener.backlog.begin(), listener.backlog.end(), reachable);
     if (first == listener.backlog.end()) return;
@@ -223,15 +297,16 @@ uint32_t SimNet::add(SimIo& node) {
   auto socket = std::make_unique<Socket>();
   socket->node = &node;
   socket->node_index = node.index();
+  socket->host = node.host();
   socket->open = true;
   sockets_.push_back(std::move(socket));
   BM_ASSERT(sockets_.size() < INT32_MAX);
   return static_cast<uint32_t>(sockets_.size() - 1);
 }
 
-bool SimNet::partitioned(const Socket& a, const Socket& b) const {
-  const std::pair<uint32_t, uint32_t> link = std::minmax(a.node_index, b.node_index);
-  return std::find(partitions_.begin(), partitions_.end(), link) != partitions_.end();
+bool SimNet::cut_towards(const Socket& socket) const {
+  if (socket.other == kNone || cuts_.empty()) return false;
+  return is_cut(sockets_[socket.other]->host, socket.host);
 }
 
 // Puts a segment on the way to the other end, behind those sent before.
@@ -239,13 +314,13 @@ void SimNet::transmit(Socket& from, std::vector<std::byte> bytes) {
   BM_ASSERT(from.other != kNone);
   Socket& to = *sockets_[from.other];
   if (!to.open) return;
-  uint64_t arrival_us = world_.now_us() + world_.random().between(minimum_us, maximum_us);
+  uint64_t arrival_us = world_.now_us() + latency_us(from.host, to.host);
   if (!to.on_the_way.empty()) {
     arrival_us = std::max(arrival_us, to.on_the_way.back().arrival_us);
   }
   to.unread_bytes += bytes.size();
-  to.on_the_way.push_back({arrival_us, std::move(bytes)});
-  world_.schedule(arrival_us - world_.now_us(), SimWorld::EventKind::kArrive, *to.node, nullptr, 0,
+  to.on_the_way.push_back({arrival_us, std::move(bytes), false});
+  world_.schedule(arrival_us - world_.now_us(), SimEventKind::kArrive, *to.node, nullptr, 0,
                   SocketId{from.other});
 }
 
@@ -255,22 +330,22 @@ void SimNet::wake_receiver(uint32_t index) {
   const bool readable = socket.read_position < socket.arrived.size();
   if (!readable && !socket.ended && !socket.shut && socket.error == 0) return;
   socket.receive_due = true;
-  world_.schedule(1, SimWorld::EventKind::kReceive, *socket.node, nullptr, 0, SocketId{index});
+  world_.schedule(1, SimEventKind::kReceive, *socket.node, nullptr, 0, SocketId{index});
 }
 
 void SimNet::wake_sender(uint32_t index) {
   Socket& socket = *sockets_[index];
   if (socket.sending == nullptr || socket.send_due) return;
   socket.send_due = true;
-  world_.schedule(1, SimWorld::EventKind::kSend, *socket.node, nullptr, 0, SocketId{index});
+  world_.schedule(1, SimEventKind::kSend, *socket.node, nullptr, 0, SocketId{index});
 }
 
 void SimNet::wake_listener(uint32_t index) {
   const Socket& listener = *sockets_[index];
   BM_ASSERT(listener.listener);
   if (listener.accepting == nullptr) return;
-  world_.schedule(world_.random().between(minimum_us, maximum_us), SimWorld::EventKind::kAccept,
-                  *listener.node, nullptr, 0, SocketId{index});
+  world_.schedule(latency_us(listener.host, listener.host), SimEventKind::kAccept, *listener.node,
+                  nullptr, 0, SocketId{index});
 }
 
 void SimNet::release(uint32_t index) {
@@ -278,10 +353,12 @@ void SimNet::release(uint32_t index) {
   BM_ASSERT(socket.open);
   const uint32_t other = socket.other;
   const uint32_t node_index = socket.node_index;
+  const uint32_t host = socket.host;
   const bool listener = socket.listener;
   const bool silent = socket.silent;
   socket = Socket{};
   socket.node_index = node_index;
+  socket.host = host;
   socket.listener = listener;
   socket.other = other;
   socket.silent = silent;
@@ -291,6 +368,7 @@ void SimNet::release(uint32_t index) {
 void SimNet::reset_one(uint32_t index) {
   Socket& socket = *sockets_[index];
   if (!socket.open) return;
+  world_.faults_.resets++;
   socket.error = -ECONNRESET;
   socket.on_the_way.clear();
   wake_receiver(index);

@@ -25,6 +25,8 @@ class SimNet {
  public:
   uint32_t minimum_us = 20;  // latency of one segment
   uint32_t maximum_us = 120;
+  uint32_t local_minimum_us = 20;  // within one host
+  uint32_t local_maximum_us = 120;
   bool split_receives = true;
 
   explicit SimNet(SimWorld& world) : world_(world) {}
@@ -33,6 +35,19 @@ class SimNet {
   SocketId listen(SimIo& node);
   SocketId connect(SimIo& node, SocketId listener);
   void set_partition(SimIo& a, SimIo& b, bool partitioned);
+  // Between hosts, one way: nothing arrives until set to false.
+  void set_cut(uint32_t from, uint32_t to, bool cut);
+  bool is_cut(uint32_t from, uint32_t to) const;
+  void set_latency(uint32_t from, uint32_t to, uint32_t minimum_us, uint32_t maximum_us);
+  uint64_t latency_us(uint32_t from, uint32_t to);
+  // Every connection between the two fails at both ends; how many there were.
+  uint32_t reset_between(uint32_t a, uint32_t b);
+  // A host has power again: it answers with resets what is sent on connections of its past.
+  void host_up(uint32_t host);
+  // Nothing may be in flight on the socket.
+  void move(SocketId socket, SimIo& to);
+  // An end that nobody has closed.
+  bool is_open(SocketId socket);
   void reset(SocketId socket);
   void node_gone(SimIo& node, bool silent);
 
@@ -57,15 +72,18 @@ class SimNet {
   struct Segment {
     uint64_t arrival_us;
     std::vector<std::byte> bytes;  // empty: the end of the stream
+    bool reset = false;            // instead of it
   };
   struct Socket {
     SimIo* node = nullptr;  // alive while open
     uint32_t node_index = 0;
+    uint32_t host = 0;
     bool listener = false;
     bool open = false;
     bool ended = false;        // the other end sends no more
     bool shut = false;         // shutdown() was called here
     bool silent = false;       // the other end lost power
+    bool orphan = false;       // silent, and the other host is up again
     bool receive_due = false;  // an event is on its way
     bool send_due = false;
     int32_t error = 0;
@@ -82,7 +100,7 @@ class SimNet {
 
   Socket& at(SocketId socket);
   uint32_t add(SimIo& node);
-  bool partitioned(const Socket& a, const Socket& b) const;
+  bool cut_towards(const Socket& socket) const;
   void transmit(Socket& from, std::vector<std::byte> bytes);
   void wake_receiver(uint32_t index);
   void wake_sender(uint32_t index);
@@ -93,7 +111,14 @@ class SimNet {
 
   SimWorld& world_;
   std::vector<std::unique_ptr<Socket>> sockets_;
-  std::vector<std::pair<uint32_t, uint32_t>> partitions_;  // of nodes
+  struct Latency {
+    uint32_t from;
+    uint32_t to;
+    uint32_t minimum_us;
+    uint32_t maximum_us;
+  };
+  std::vector<std::pair<uint32_t, uint32_t>> cuts_;  // of hosts: from, to
+  std::vector<Latency> latencies_;
 };
 
 }  // namespace blkmirror::io

@@ -16,7 +16,7 @@ SimWorld::~SimWorld() {
 }
 
 DiskId SimWorld::make_disk(uint64_t bytes, uint32_t block_bytes) {
-  disks_.push_back({std::make_unique<SimDisk>(bytes, block_bytes, random_), {}});
+  disks_.push_back({std::make_unique<SimDisk>(bytes, block_bytes, random_), {}, {}});
   return DiskId{static_cast<uint32_t>(disks_.size() - 1)};
 }
 
@@ -36,7 +36,7 @@ std::vector<std::byte> SimWorld::read_back(DiskId disk, uint64_t offset, uint32_
   return bytes;
 }
 
-void SimWorld::power_loss(DiskId disk) { this->disk(disk).power_loss(); }
+void SimWorld::power_loss(DiskId disk) { faults_.lost_blocks += this->disk(disk).power_loss(); }
 
 std::pair<SocketId, SocketId> SimWorld::connect_pair(SimIo& a, SimIo& b) {
   return net_.connect_pair(a, b);
@@ -56,20 +56,76 @@ void SimWorld::crash(SimIo& node, SimCrash how) {
   BM_ASSERT(nodes_[node.index_] == &node);
   for (const Event& event : heap_) {
     if (event.node != node.index_ || event.life != node.life_ || event.op == nullptr) continue;
-    Op& op = *event.op;
-    if (event.kind == EventKind::kDisk && (op.impl.kind == kSimWrite || op.impl.kind == kSimZero)) {
-      disk(DiskId{static_cast<uint32_t>(op.impl.fd)})
-          .write_torn(op.impl.offset, reinterpret_cast<const std::byte*>(op.impl.address),
-                      op.impl.length);
-    }
-    op.impl.pending = false;
+    void_operation(*event.op);
   }
+  for (const Event& event : node.held_) {
+    if (event.op != nullptr) void_operation(*event.op);
+  }
+  for (DiskEntry& entry : disks_) {
+    std::erase_if(entry.hung, [&](const Event& event) {
+      const bool mine = event.node == node.index_;
+      if (mine) void_operation(*event.op);
+      return mine;
+    });
+  }
+  node.held_.clear();
+  node.paused_ = false;
   net_.node_gone(node, how == SimCrash::kPower);
   node.life_++;
   node.in_flight_ = 0;
   node.wake_due_ = false;
   node.handler_ = nullptr;
   node.timers_.clear();
+}
+
+// It never completes; a write on its way may still arrive, in part.
+void SimWorld::void_operation(Op& op) {
+  BM_ASSERT(op.complete != nullptr);
+  if (!op.impl.pending) return;
+  op.impl.pending = false;
+  // What is held with its result has been to the disk already.
+  if (op.impl.done != 0) return;
+  if (op.impl.kind != kSimWrite && op.impl.kind != kSimZero) return;
+  SimDisk& target = disk(DiskId{static_cast<uint32_t>(op.impl.fd)});
+  const auto* data = reinterpret_cast<const std::byte*>(op.impl.address);
+  faults_.torn_writes += target.write_torn(op.impl.offset, data, op.impl.length);
+}
+
+void SimWorld::release(DiskId disk) {
+  BM_ASSERT(static_cast<uint32_t>(disk) < disks_.size());
+  std::vector<Event> hung;
+  hung.swap(disks_[static_cast<uint32_t>(disk)].hung);
+  for (const Event& event : hung) {
+    BM_ASSERT(nodes_[event.node] != nullptr);
+    schedule(1 + random_.between(0, 100), EventKind::kDisk, *nodes_[event.node], event.op, 0,
+             kNoSocket);
+  }
+}
+
+void SimWorld::pause(SimIo& node) {
+  BM_ASSERT(nodes_[node.index_] == &node);
+  node.paused_ = true;
+}
+
+void SimWorld::resume(SimIo& node) {
+  BM_ASSERT(nodes_[node.index_] == &node);
+  node.paused_ = false;
+  std::vector<Event> held;
+  held.swap(node.held_);
+  for (const Event& event : held) {
+    schedule(1, event.kind, node, event.op, event.result, event.socket);
+  }
+}
+
+void SimWorld::advance(uint64_t to_us) {
+  BM_ASSERT(to_us >= now_us_);
+  BM_ASSERT(next_us() >= to_us);
+  now_us_ = to_us;
+}
+
+void SimWorld::set_tracer(void (*tracer)(void* owner, const SimTrace& trace), void* owner) {
+  tracer_ = tracer;
+  tracer_owner_ = owner;
 }
 
 bool SimWorld::step() {
@@ -134,7 +190,9 @@ uint64_t SimWorld::next_us() {
   drop_void_events();
   uint64_t next = heap_.empty() ? UINT64_MAX : heap_.front().at_us;
   for (SimIo* node : nodes_) {
-    if (node != nullptr) next = std::min(next, node->timers_.next_deadline_us());
+    if (node != nullptr && !node->paused_) {
+      next = std::min(next, node->timers_.next_deadline_us());
+    }
   }
   return next;
 }
@@ -143,8 +201,9 @@ uint64_t SimWorld::next_us() {
 bool SimWorld::deliver_timer(uint64_t before_us) {
   SimIo* first = nullptr;
   for (SimIo* node : nodes_) {
-    if (node == nullptr || node->timers_.next_deadline_us() == TimerQueue::kNever) continue;
+    if (node == nullptr || node->paused_) continue;
     const uint64_t deadline_us = node->timers_.next_deadline_us();
+    if (deadline_us == TimerQueue::kNever) continue;
     if (deadline_us > before_us) continue;
     if (first == nullptr || deadline_us < first->timers_.next_deadline_us()) first = node;
   }
@@ -153,6 +212,7 @@ bool SimWorld::deliver_timer(uint64_t before_us) {
   const uint32_t life = first->life_;
   Timer* timer = first->timers_.take_due(now_us_);
   BM_ASSERT(timer != nullptr);
+  record({now_us_, 0, EventKind{7}, first->index_, life, nullptr, 0, kNoSocket}, 0, 0, 0, 0);
   timer->fire(*timer);
   end_batch(*first, life);
   return true;
@@ -162,11 +222,25 @@ void SimWorld::deliver(const Event& event) {
   BM_ASSERT(event.node < nodes_.size());
   BM_ASSERT(nodes_[event.node] != nullptr);
   SimIo& node = *nodes_[event.node];
+  if (event.kind == EventKind::kDisk) {
+    DiskEntry& entry = disks_[static_cast<uint32_t>(event.op->impl.fd)];
+    if (entry.behaviour.hang) {
+      faults_.held_operations++;
+      entry.hung.push_back(event);
+      return;
+    }
+  }
+  if (node.paused_ && event.kind != EventKind::kArrive) return hold(node, event);
   switch (event.kind) {
-    case EventKind::kDisk:
-      finish(node, *event.op, apply(*event.op));
+    case EventKind::kDisk: {
+      const int32_t result = apply(*event.op);
+      const Op::Private& op = event.op->impl;
+      record(event, op.kind, op.offset, op.length, result);
+      finish(node, *event.op, result);
       break;
+    }
     case EventKind::kComplete:
+      record(event, 0, 0, 0, event.result);
       finish(node, *event.op, event.result);
       break;
     case EventKind::kReceive:
@@ -186,7 +260,32 @@ void SimWorld::deliver(const Event& event) {
       if (node.handler_ != nullptr) node.handler_->woken();
       break;
   }
+  if (event.op == nullptr) record(event, 0, uint64_t(event.socket), 0, 0);
   end_batch(node, event.life);
+}
+
+// The node is paused: the disk does its part, the rest waits.
+void SimWorld::hold(SimIo& node, Event event) {
+  BM_ASSERT(node.paused_);
+  if (event.kind == EventKind::kDisk) {
+    event.result = apply(*event.op);
+    event.op->impl.done = 1;
+    event.kind = EventKind::kComplete;
+  }
+  node.held_.push_back(event);
+}
+
+void SimWorld::record(const Event& event, uint8_t op_kind, uint64_t offset, uint32_t length,
+                      int32_t result) {
+  const uint64_t what = uint64_t(event.kind) << 56 | uint64_t{op_kind} << 48 |
+                        uint64_t{event.node} << 32 | static_cast<uint32_t>(result);
+  for (const uint64_t word : {now_us_, what, offset ^ uint64_t{length} << 40}) {
+    hash_ = (hash_ ^ word) * 0x9e3779b97f4a7c15u;
+    hash_ ^= hash_ >> 29;
+  }
+  if (tracer_ == nullptr) return;
+  const auto kind = static_cast<uint8_t>(event.kind);
+  tracer_(tracer_owner_, {now_us_, event.node, kind, op_kind, offset, length, result});
 }
 
 void SimWorld::finish(SimIo& node, Op& op, int32_t result) {
@@ -223,7 +322,14 @@ int32_t SimWorld::apply(Op& op) {
   BM_ASSERT(op.impl.kind <= kSimZero);
   DiskEntry& entry = disks_[static_cast<uint32_t>(op.impl.fd)];
   SimDisk& disk = *entry.disk;
-  if (const int32_t error = injected(entry, op); error != 0) return error;
+  if (const int32_t error = injected(entry, op); error != 0) {
+    // A write that fails may have happened in part.
+    if (entry.behaviour.write_error_rate > 0 && op.impl.kind == kSimWrite) {
+      const auto* data = reinterpret_cast<const std::byte*>(op.impl.address);
+      disk.write_torn(op.impl.offset, data, op.impl.length);
+    }
+    return error;
+  }
   if (op.impl.kind == kSimFlush) {
     if (op.impl.flags == 0) disk.flush();
     return 0;
@@ -239,13 +345,29 @@ int32_t SimWorld::apply(Op& op) {
   return 0;
 }
 
-int32_t SimWorld::injected(const DiskEntry& entry, const Op& op) const {
-  const SimDiskBehaviour& how = entry.behaviour;
-  if (op.impl.kind == kSimFlush) return how.flush_error;
-  if (op.impl.offset >= how.error_end) return 0;
-  if (op.impl.offset + op.impl.length <= how.error_begin) return 0;
-  if (op.impl.kind == kSimRead) return how.read_error;
-  return op.impl.kind == kSimWrite ? how.write_error : how.zero_error;
+int32_t SimWorld::injected(const DiskEntry& entry, const Op& op) {
+  const int32_t error = injected_error(entry.behaviour, op);
+  if (error == 0 || error == -EOPNOTSUPP) return error;
+  faults_.read_errors += op.impl.kind == kSimRead;
+  faults_.flush_errors += op.impl.kind == kSimFlush;
+  faults_.write_errors += op.impl.kind == kSimWrite || op.impl.kind == kSimZero;
+  return error;
+}
+
+int32_t SimWorld::injected_error(const SimDiskBehaviour& how, const Op& op) {
+  const bool flush = op.impl.kind == kSimFlush;
+  if (!flush && op.impl.offset >= how.error_end) return 0;
+  if (!flush && op.impl.offset + op.impl.length <= how.error_begin) return 0;
+  const bool read = op.impl.kind == kSimRead;
+  const int32_t always = flush                       ? how.flush_error
+                         : read                      ? how.read_error
+                         : op.impl.kind == kSimWrite ? how.write_error
+                                                     : how.zero_error;
+  if (always != 0) return always;
+  const uint32_t rate = flush  ? how.flush_error_rate
+                        : read ? how.read_error_rate
+                               : how.write_error_rate;
+  return rate > 0 && random_.between(0, 999'999) < rate ? how.rate_error : 0;
 }
 
 }  // namespace blkmirror::io
