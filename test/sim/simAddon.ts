@@ -179,7 +179,9 @@ export interface SimModel {
    * A new history begins with this copy's contents as they are (a copy is promoted without the
    * other one). With `held` it is checked first that they are what the copy must hold, else they
    * may be anything (by force); a violation otherwise. Call it between the end of promote and the
-   * first client; answers the new branch, which knows the old one's generations.
+   * first client; answers the new branch, which knows the old one's generations. What no
+   * acknowledged flush covered stays so: what is older may come back when this copy's node loses
+   * power and the branch is forked again (`powerLost`).
    */
   fork(branch: Branch, node: SimNode, path: string, held?: HeldBefore): Branch;
   /**
@@ -196,7 +198,7 @@ export interface SimModel {
   checkCopy(branch: Branch, node: SimNode, path: string): string;
   /** The first difference of both devices in words, or ''. */
   compareCopies(a: SimNode, aPath: string, b: SimNode, bPath: string): string;
-  /** Of a branch: acknowledged writes, those of them not known to be durable, and those in flight. */
+  /** Of a branch since its fork: writes acknowledged, not known to be durable, in flight. */
   facts(branch: Branch): {
     readonly acknowledged: number;
     readonly unflushed: number;
