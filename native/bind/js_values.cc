@@ -39,7 +39,9 @@ engine::PeerPatch peer_patch_of(const Napi::Object& object) {
   patch.slot = number_of(object, "slot");
   patch.bitmap_uuid = maybe_bigint(object, "bitmapUuid");
   patch.generation = maybe_bigint(object, "generation");
+  patch.met_generation = maybe_bigint(object, "metGeneration");
   patch.outdated = maybe_flag(object, "outdated");
+  patch.promoted_apart = maybe_flag(object, "promotedApart");
   patch.full_sync = maybe_flag(object, "fullSync");
   return patch;
 }
@@ -50,6 +52,9 @@ Napi::Object peer_metadata(Napi::Env env, uint32_t slot, const meta::PeerRecord&
   object.Set("name", peer.name);
   set_bigint(object, "bitmapUuid", peer.bitmap_uuid);
   set_bigint(object, "generation", peer.generation);
+  set_bigint(object, "metGeneration", peer.met_generation);
+  object.Set("partedMs", double(peer.parted_ms));
+  object.Set("promotedApart", (peer.flags & meta::kPeerPromotedApart) != 0);
   object.Set("outdated", (peer.flags & meta::kPeerOutdated) != 0);
   object.Set("fullSync", (peer.flags & meta::kPeerFullSync) != 0);
   return object;
@@ -246,6 +251,7 @@ Napi::Object metadata_object(Napi::Env env, const meta::Superblock& superblock) 
   set_bigint(object, "superblockOffset", superblock.layout.superblocks.offset);
   set_bigint(object, "currentUuid", superblock.current_uuid);
   set_bigint(object, "writeSequence", superblock.write_sequence);
+  object.Set("promotedMs", double(superblock.promoted_ms));
   add_flags(object, superblock.flags);
   Napi::Array history = Napi::Array::New(env);
   for (const uint64_t uuid : superblock.history_uuids) {

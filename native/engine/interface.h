@@ -53,7 +53,9 @@ struct PeerPatch {
   uint32_t slot = 0;
   std::optional<uint64_t> bitmap_uuid;
   std::optional<uint64_t> generation;
+  std::optional<uint64_t> met_generation;
   std::optional<bool> outdated;
+  std::optional<bool> promoted_apart;
   // true: every block becomes out of sync towards the peer; false: none is (the word of a
   // Primary that has brought the peer up to date).
   std::optional<bool> full_sync;

@@ -81,6 +81,7 @@ void MetadataUpdate::change(const MetadataPatch& patch) {
   set_flag(state.flags, meta::kWasUpToDate, patch.was_up_to_date);
   set_flag(state.flags, meta::kPrimaryIndicator, patch.primary_indicator);
   set_flag(state.flags, meta::kOutdated, patch.outdated);
+  if (patch.primary_indicator.value_or(false)) state.promoted_ms = parts_.io.wall_ms();
   if (patch.clear_crashed) state.flags &= ~(meta::kCrashed | meta::kCrashedPrimary);
   for (auto uuid = patch.add_history.rbegin(); uuid != patch.add_history.rend(); ++uuid) {
     meta::push_history(state, *uuid);
@@ -95,7 +96,9 @@ void MetadataUpdate::change_peer(const PeerPatch& patch) {
   meta::PeerRecord& record = parts_.superblock().peers[patch.slot];
   if (patch.bitmap_uuid.has_value()) record.bitmap_uuid = *patch.bitmap_uuid;
   if (patch.generation.has_value()) record.generation = *patch.generation;
+  if (patch.met_generation.has_value()) record.met_generation = *patch.met_generation;
   set_flag(record.flags, meta::kPeerOutdated, patch.outdated);
+  set_flag(record.flags, meta::kPeerPromotedApart, patch.promoted_apart);
   if (!patch.full_sync.has_value()) return;
   if (*patch.full_sync) {
     parts_.bitmap->set_all(patch.slot);

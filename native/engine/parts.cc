@@ -106,7 +106,7 @@ void Parts::mark_in_sync(uint32_t slot) {
   meta::PeerRecord& record = state.peers[slot];
   meta::push_history(state, record.bitmap_uuid);
   record.bitmap_uuid = 0;
-  record.flags &= ~(meta::kPeerFullSync | meta::kPeerOutdated);
+  record.flags &= ~(meta::kPeerFullSync | meta::kPeerOutdated | meta::kPeerPromotedApart);
   state.flags &= ~(meta::kCrashed | meta::kCrashedPrimary);
 }
 

@@ -106,6 +106,8 @@ class Io {
 
   // Time: a monotonic clock in microseconds. A timer fires at or after its deadline, once.
   virtual uint64_t now_us() const = 0;
+  // The time of day for people: milliseconds since 1970. Nothing is decided by it.
+  virtual uint64_t wall_ms() const = 0;
   virtual void arm(Timer& timer, uint64_t deadline_us) = 0;
   virtual void disarm(Timer& timer) = 0;
 

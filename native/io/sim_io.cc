@@ -5,6 +5,13 @@
 
 namespace blkmirror::io {
 
+namespace {
+
+// The simulated world begins in September 2001.
+constexpr uint64_t kSimulatedEpochMs = 1'000'000'000'000;
+
+}  // namespace
+
 SimIo::SimIo(SimWorld& world) : world_(world), index_(static_cast<uint32_t>(world.nodes_.size())) {
   host_ = index_;
   world_.nodes_.push_back(this);
@@ -113,6 +120,8 @@ int32_t SimIo::peer_pid(SocketId socket) const {
 }
 
 uint64_t SimIo::now_us() const { return world_.now_us(); }
+
+uint64_t SimIo::wall_ms() const { return kSimulatedEpochMs + world_.now_us() / 1000; }
 
 void SimIo::wake() {
   if (wake_due_) return;

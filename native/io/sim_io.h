@@ -37,6 +37,7 @@ class SimIo : public Io {
   void close_socket(SocketId socket) override;
   int32_t peer_pid(SocketId socket) const override;
   uint64_t now_us() const override;
+  uint64_t wall_ms() const override;
   void arm(Timer& timer, uint64_t deadline_us) override { timers_.arm(timer, deadline_us); }
   void disarm(Timer& timer) override { timers_.disarm(timer); }
   void wake() override;

@@ -264,6 +264,13 @@ int32_t UringIo::peer_pid(SocketId socket) const {
 
 uint64_t UringIo::now_us() const { return monotonic_us(); }
 
+uint64_t UringIo::wall_ms() const {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  BM_ASSERT(now.tv_sec >= 0);
+  return static_cast<uint64_t>(now.tv_sec) * 1000 + static_cast<uint64_t>(now.tv_nsec) / 1'000'000;
+}
+
 void UringIo::arm(Timer& timer, uint64_t deadline_us) { private_->timers.arm(timer, deadline_us); }
 
 void UringIo::disarm(Timer& timer) { private_->timers.disarm(timer); }

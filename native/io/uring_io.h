@@ -50,6 +50,7 @@ class UringIo final : public Io {
   void close_socket(SocketId socket) override;
   int32_t peer_pid(SocketId socket) const override;
   uint64_t now_us() const override;
+  uint64_t wall_ms() const override;
   void arm(Timer& timer, uint64_t deadline_us) override;
   void disarm(Timer& timer) override;
   void wake() override;

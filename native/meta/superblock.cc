@@ -6,10 +6,11 @@
 //     64 superblocks offset, length 64      80 activity log      96 bitmap states    112 bitmap
 //    128 block bytes 32         132 extent bytes 32     136 bytes of one bitmap bit 32
 //    140 slots 32               144 flags 32            148 internal 32 (0 or 1)
-//    152 currentUuid 64         160 write sequence 64   168 reserved
+//    152 currentUuid 64         160 write sequence 64   168 promoted_ms 64      176 reserved
 //    192 resource, 256 node: 64 bytes each, padded with at least one zero
 //    320 historyUuids, 32 of 64, newest first
 //    576 peers, 32 of 88 bytes: name 64 bytes, bitmapUuid, generation 64, flags, reserved 32
+//   3392 of the same peers, 32 of 16 bytes: parted_ms 64, met_generation 64
 #include "meta/superblock.h"
 
 #include <algorithm>
@@ -36,18 +37,20 @@ constexpr size_t kAreasAt = 64;
 constexpr size_t kBlockAt = 128;
 constexpr size_t kFlagsAt = 144;
 constexpr size_t kUuidAt = 152;
-constexpr size_t kReservedAt = 168;
+constexpr size_t kReservedAt = 176;
 constexpr size_t kResourceAt = 192;
 constexpr size_t kNodeAt = kResourceAt + kNameBytes;
 constexpr size_t kHistoryAt = kNodeAt + kNameBytes;
 constexpr size_t kPeersAt = kHistoryAt + kHistoryUuids * 8;
 constexpr size_t kPeerBytes = kNameBytes + 8 + 8 + 4 + 4;
-constexpr size_t kTailAt = kPeersAt + limits::kSlots * kPeerBytes;
+constexpr size_t kMeetingsAt = kPeersAt + limits::kSlots * kPeerBytes;
+constexpr size_t kTailAt = kMeetingsAt + limits::kSlots * 16;
 static_assert(kNodeAt == 256);
 static_assert(kHistoryAt == 320);
 static_assert(kPeersAt == 576);
 static_assert(kPeerBytes == 88);
-static_assert(kTailAt == 3392);
+static_assert(kMeetingsAt == 3392);
+static_assert(kTailAt == 3904);
 static_assert(kTailAt < 4096);
 
 uint32_t superblock_crc(uint64_t metadata_id, ConstPageBytes bytes) {
@@ -163,6 +166,7 @@ void encode_state(const Superblock& superblock, SuperblockBytes bytes) {
   writer.u32(superblock.layout.internal ? 1 : 0);
   writer.u64(superblock.current_uuid);
   writer.u64(superblock.write_sequence);
+  writer.u64(superblock.promoted_ms);
   Writer names(bytes, kResourceAt);
   names.name(superblock.resource);
   names.name(superblock.node);
@@ -174,11 +178,16 @@ void encode_state(const Superblock& superblock, SuperblockBytes bytes) {
     names.u32(peer.flags);
     names.u32(0);
   }
+  Writer meetings(bytes, kMeetingsAt);
+  for (const PeerRecord& peer : superblock.peers) {
+    meetings.u64(peer.parted_ms);
+    meetings.u64(peer.met_generation);
+  }
 }
 
 Result<Superblock> damaged(const char* what) { return Error{EBADMSG, what}; }
 
-// Reads bytes 16 to 167 and checks what can be checked without the names.
+// Reads bytes 16 to 175 and checks what can be checked without the names.
 Status decode_fixed(ConstPageBytes bytes, uint64_t offset, Superblock& superblock) {
   Reader reader(bytes, kIdAt);
   superblock.metadata_id = reader.u64();
@@ -200,6 +209,7 @@ Status decode_fixed(ConstPageBytes bytes, uint64_t offset, Superblock& superbloc
   const uint32_t internal = reader.u32();
   superblock.current_uuid = reader.u64();
   superblock.write_sequence = reader.u64();
+  superblock.promoted_ms = reader.u64();
   layout.internal = internal == 1;
   if (own_offset != layout.superblocks.offset ||
       (offset != own_offset && offset != own_offset + limits::kPageBytes)) {
@@ -250,6 +260,11 @@ Status decode_names(ConstPageBytes bytes, Superblock& superblock) {
       return Error{EBADMSG, "the superblock has an impossible peer"};
     }
   }
+  Reader meetings(bytes, kMeetingsAt);
+  for (PeerRecord& peer : superblock.peers) {
+    peer.parted_ms = meetings.u64();
+    peer.met_generation = meetings.u64();
+  }
   return {};
 }
 
@@ -295,6 +310,18 @@ void push_history(Superblock& superblock, uint64_t uuid) {
   if (std::find(history.begin(), history.end(), uuid) != history.end()) return;
   std::copy_backward(history.begin(), history.end() - 1, history.end());
   history.front() = uuid;
+}
+
+void stamp_partings(Superblock& superblock, uint64_t wall_ms) {
+  BM_ASSERT(wall_ms != 0);
+  for (PeerRecord& peer : superblock.peers) {
+    if (peer.bitmap_uuid == 0) {
+      peer.parted_ms = 0;
+    } else if (peer.parted_ms == 0) {
+      peer.parted_ms = wall_ms;
+    }
+    BM_ASSERT((peer.bitmap_uuid == 0) == (peer.parted_ms == 0));
+  }
 }
 
 void rotate_uuid(Superblock& superblock, uint32_t not_receiving, uint64_t uuid) {

@@ -34,13 +34,18 @@ inline constexpr uint32_t kKnownFlags = (1u << 7) - 1;
 // Flags towards one peer.
 inline constexpr uint32_t kPeerOutdated = 1u << 0;
 inline constexpr uint32_t kPeerFullSync = 1u << 1;  // everything is out of sync towards it
-inline constexpr uint32_t kKnownPeerFlags = (1u << 2) - 1;
+// This copy became Primary while the peer missed that (it was not Primary when they parted).
+inline constexpr uint32_t kPeerPromotedApart = 1u << 2;
+inline constexpr uint32_t kKnownPeerFlags = (1u << 3) - 1;
 
 struct PeerRecord {
   std::string name;          // empty: the slot is free
   uint64_t bitmap_uuid = 0;  // currentUuid when the bitmap towards it began; 0: in sync
   uint64_t generation = 0;   // the peer's attach generation when last seen
   uint32_t flags = 0;
+  uint64_t parted_ms = 0;  // time of day when bitmap_uuid was first durable; 0: it is 0
+  // This copy's attach generation when both last agreed; the peer durably remembers no later one.
+  uint64_t met_generation = 0;
 };
 
 struct Superblock {
@@ -56,6 +61,7 @@ struct Superblock {
   std::array<uint64_t, kHistoryUuids> history_uuids{};  // newest first; 0: none
   std::array<PeerRecord, limits::kSlots> peers;
   uint64_t write_sequence = 0;  // of the last write known at the last update
+  uint64_t promoted_ms = 0;     // time of day of the last promotion; 0: never
 };
 
 using SuperblockBytes = std::span<std::byte, 4096>;
@@ -67,6 +73,9 @@ Result<Superblock> decode(std::span<const std::byte, 4096> bytes, uint64_t offse
 
 // Puts a UUID at the front of the history unless it is 0, kJustCreatedUuid or there already.
 void push_history(Superblock& superblock, uint64_t uuid);
+
+// Notes since when each bitmap_uuid stands, and forgets it for those that are 0.
+void stamp_partings(Superblock& superblock, uint64_t wall_ms);
 
 // Starts a new generation: for each peer in `not_receiving` with bitmap_uuid 0, remembers the
 // old currentUuid as its bitmap_uuid; the old one goes into the history.

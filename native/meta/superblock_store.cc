@@ -152,6 +152,7 @@ void SuperblockStore::Private::start() {
   move_all(next, riding);
   ++store.current_.revision;
   offset = store.current_.layout.superblocks.offset;
+  stamp_partings(store.current_, io.wall_ms());
   encode(store.current_, pages.page(0));
   ops[0].complete = [](io::Op& op, int32_t result) {
     static_cast<Private*>(op.owner)->advance(result);

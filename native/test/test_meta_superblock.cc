@@ -63,11 +63,14 @@ TEST(superblock_reads_back_as_written) {
   CHECK_EQ(out.current_uuid, in.current_uuid);
   CHECK(out.history_uuids == in.history_uuids);
   CHECK_EQ(out.write_sequence, in.write_sequence);
+  CHECK_EQ(out.promoted_ms, in.promoted_ms);
   for (uint32_t slot = 0; slot < limits::kSlots; ++slot) {
     CHECK_EQ(out.peers[slot].name, in.peers[slot].name);
     CHECK_EQ(out.peers[slot].bitmap_uuid, in.peers[slot].bitmap_uuid);
     CHECK_EQ(out.peers[slot].generation, in.peers[slot].generation);
     CHECK_EQ(out.peers[slot].flags, in.peers[slot].flags);
+    CHECK_EQ(out.peers[slot].parted_ms, in.peers[slot].parted_ms);
+    CHECK_EQ(out.peers[slot].met_generation, in.peers[slot].met_generation);
   }
   CHECK_EQ(out.layout.internal, in.layout.internal);
   CHECK_EQ(out.layout.slots, in.layout.slots);
@@ -135,9 +138,9 @@ TEST(superblock_with_impossible_contents_is_refused) {
   CHECK_EQ(verdict([](std::byte* data) { store_be32(data + 140, 8); }), EBADMSG);
   CHECK_EQ(verdict([](std::byte* data) { store_be32(data + 144, kKnownFlags + 1); }), EBADMSG);
   CHECK_EQ(verdict([](std::byte* data) { store_be32(data + 148, 2); }), EBADMSG);
-  CHECK_EQ(verdict([](std::byte* data) { data[168] = std::byte{1}; }), EBADMSG);
+  CHECK_EQ(verdict([](std::byte* data) { data[176] = std::byte{1}; }), EBADMSG);
   CHECK_EQ(verdict([](std::byte* data) { data[4095] = std::byte{1}; }), EBADMSG);
-  CHECK_EQ(verdict([](std::byte* data) { store_be32(data + 576 + 80, 4); }), EBADMSG);
+  CHECK_EQ(verdict([](std::byte* data) { store_be32(data + 576 + 80, 8); }), EBADMSG);
   CHECK_EQ(verdict([](std::byte* data) { store_be32(data + 576 + 84, 1); }), EBADMSG);
 }
 
@@ -207,6 +210,19 @@ TEST(layout_keeps_an_extent_in_one_bitmap_page) {
            layout.bitmap.offset + layout.bitmap.length);
   CHECK_EQ(layout.state_page_offset(30, 33) + 4096, layout.bitmap.offset);
   CHECK_EQ(layout.log_page_offset(129) + 4096, layout.bitmap_states.offset);
+}
+
+TEST(a_parting_is_stamped_once_and_forgotten_in_sync) {
+  Superblock superblock = example();
+  superblock.peers[0].bitmap_uuid = 0x77;
+  superblock.peers[0].parted_ms = 0;
+  superblock.peers[1].bitmap_uuid = 0;
+  superblock.peers[1].parted_ms = 5;
+  stamp_partings(superblock, 1000);
+  CHECK_EQ(superblock.peers[0].parted_ms, 1000u);
+  CHECK_EQ(superblock.peers[1].parted_ms, 0u);
+  stamp_partings(superblock, 2000);
+  CHECK_EQ(superblock.peers[0].parted_ms, 1000u);
 }
 
 TEST(uuid_rotation_remembers_the_old_one_once) {

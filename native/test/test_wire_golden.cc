@@ -102,9 +102,15 @@ Superblock superblock_example() {
   superblock.flags = kConsistent | kWasUpToDate | kPrimaryIndicator | kInUse;
   superblock.current_uuid = 0xfedcba9876543210;
   std::iota(superblock.history_uuids.begin(), superblock.history_uuids.end(), 0xa000000000000000);
-  superblock.peers[0] = {"beta", 0xb000000000000001, 3, kPeerOutdated | kPeerFullSync};
-  superblock.peers[6] = {"g\xc3\xa4mma", 0, 0x8000000000000000, 0};
+  superblock.peers[0] = {"beta",
+                         0xb000000000000001,
+                         3,
+                         kPeerOutdated | kPeerFullSync | kPeerPromotedApart,
+                         1'700'000'000'123,
+                         0x0102030405060700};
+  superblock.peers[6] = {"g\xc3\xa4mma", 0, 0x8000000000000000, 0, 0, 0x7fffffffffffffff};
   superblock.write_sequence = 0x0000000a0000000b;
+  superblock.promoted_ms = 1'700'000'000'000;
   return superblock;
 }
 
@@ -140,6 +146,9 @@ TEST(golden_superblock) {
   CHECK_EQ(decoded.value().current_uuid, superblock.current_uuid);
   CHECK_EQ(decoded.value().peers[6].name, superblock.peers[6].name);
   CHECK_EQ(decoded.value().peers[6].generation, superblock.peers[6].generation);
+  CHECK_EQ(decoded.value().peers[6].met_generation, superblock.peers[6].met_generation);
+  CHECK_EQ(decoded.value().peers[0].parted_ms, superblock.peers[0].parted_ms);
+  CHECK_EQ(decoded.value().promoted_ms, superblock.promoted_ms);
   CHECK_EQ(decoded.value().layout.device_size_bytes, superblock.layout.device_size_bytes);
 }
 

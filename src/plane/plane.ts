@@ -92,6 +92,12 @@ export interface PeerMetadata {
   readonly bitmapUuid: Uuid;
   /** The peer's attach generation when last seen; 0n: never. */
   readonly generation: bigint;
+  /** This copy's attach generation when both last agreed; the peer remembers no later one. */
+  readonly metGeneration: bigint;
+  /** Time of day when bitmapUuid became durable, milliseconds since 1970; 0: it is 0n. */
+  readonly partedMs: number;
+  /** This copy became Primary while the peer missed that. */
+  readonly promotedApart: boolean;
   readonly outdated: boolean;
   readonly fullSync: boolean;
 }
@@ -116,6 +122,8 @@ export interface Metadata {
   readonly crashed: boolean;
   readonly crashedPrimary: boolean;
   readonly writeSequence: bigint;
+  /** Time of day of the last promotion, milliseconds since 1970; 0: never. */
+  readonly promotedMs: number;
   readonly peers: readonly PeerMetadata[];
 }
 
@@ -139,6 +147,8 @@ export interface PeerPatch {
   readonly slot: Slot;
   readonly bitmapUuid?: Uuid;
   readonly generation?: bigint;
+  readonly metGeneration?: bigint;
+  readonly promotedApart?: boolean;
   readonly outdated?: boolean;
   /**
    * true: every block becomes out of sync towards the peer, durably; false: none is (only on the

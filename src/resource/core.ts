@@ -143,6 +143,7 @@ export class Core {
       crashed: metadata.crashed,
       crashedPrimary: metadata.crashedPrimary,
       generation: metadata.generation,
+      metGeneration: record.metGeneration,
       rememberedGeneration: record.generation,
       writeSequence: metadata.writeSequence,
       sizeBytes: metadata.sizeBytes,

@@ -101,6 +101,7 @@ function readIdentity(fields: Fields): Identity {
     role: fields.oneOf('role', ROLES),
     diskState: fields.oneOf('diskState', DISK_STATES),
     generation: fields.hex('generation'),
+    metGeneration: fields.hex('metGeneration'),
     rememberedGeneration: fields.hex('rememberedGeneration'),
     writeSequence: fields.hex('writeSequence'),
     sizeBytes: fields.hex('sizeBytes'),

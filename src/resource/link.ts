@@ -23,7 +23,7 @@ import { formatHello } from './hello';
 import type { Hello } from './hello';
 import { Inbox } from './inbox';
 import { isLasting, LinkEnd } from './linkEnd';
-import { changedFact, preparation } from './preparation';
+import { changedFact, preparation, remembering } from './preparation';
 import { FieldError } from './validator';
 import { refusalOf, waitingReason } from './words';
 
@@ -91,6 +91,7 @@ export class Link {
       const verdict = this.judge();
       await this.prepare(verdict);
       await this.agree(verdict);
+      await this.remember(verdict);
       await this.establish(verdict);
     } catch (error) {
       this.end(toLinkEnd(error));
@@ -175,6 +176,14 @@ export class Link {
     const names = { resource: this.core.name, own: this.core.node, peer: this.peer };
     const refusal = refusalOf(verdict, names);
     if (refusal !== undefined) throw new LinkEnd(refusal.message, refusal);
+    this.checkFresh(true);
+  }
+
+  private async remember(verdict: Verdict): Promise<void> {
+    const heard = present(this.heard, 'the hello of the peer is there');
+    const patch = remembering(verdict, this.core.device.metadata(), this.slot, heard.identity);
+    if (patch === undefined) return;
+    await this.core.updateMetadata(patch);
     this.checkFresh(true);
   }
 

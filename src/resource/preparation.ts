@@ -1,6 +1,10 @@
 /**
  * What must be durable on this side before a verdict may be acted on. Pure.
  *
+ * Both remember their meeting: first each its own generation, here, and the peer's only once the
+ * peer has said that it has done so (`remembering`). A copy that does not know of a meeting that
+ * its peer remembers was restored from an older state.
+ *
  * A target is Inconsistent before the first block arrives. A source remembers in its bitmapUuid
  * towards the target which generation the target began from: an interrupted resync then goes
  * on by the bits that are left, also one that was ordered against the generations.
@@ -19,7 +23,7 @@ export function preparation(
   if (verdict.kind !== 'inSync' && verdict.kind !== 'resync') return undefined;
   const record = own.peers.find((candidate) => candidate.slot === slot);
   const change: { -readonly [K in keyof PeerPatch]: PeerPatch[K] } = { slot };
-  if (record?.generation !== peer.generation) change.generation = peer.generation;
+  if (record?.metGeneration !== own.generation) change.metGeneration = own.generation;
   const bitmapUuid = preparedBitmapUuid(verdict, own, peer);
   if (bitmapUuid !== undefined && record?.bitmapUuid !== bitmapUuid) change.bitmapUuid = bitmapUuid;
   if (verdict.kind === 'resync' && verdict.markAll) change.fullSync = true;
@@ -31,6 +35,19 @@ export function preparation(
     ...(declares ? { consistent: false } : {}),
     peers: [change],
   };
+}
+
+/** After `ready`: the peer durably knows of this meeting. undefined: nothing changes. */
+export function remembering(
+  verdict: Verdict,
+  own: Metadata,
+  slot: Slot,
+  peer: Identity,
+): MetadataPatch | undefined {
+  if (verdict.kind !== 'inSync' && verdict.kind !== 'resync') return undefined;
+  const record = own.peers.find((candidate) => candidate.slot === slot);
+  if (record?.generation === peer.generation) return undefined;
+  return { peers: [{ slot, generation: peer.generation }] };
 }
 
 function preparedBitmapUuid(verdict: Verdict, own: Metadata, peer: Identity): bigint | undefined {

@@ -129,9 +129,13 @@ function takeBackReverted({ own, peer }: Meeting): Verdict | undefined {
   return mayBeOverwritten(copy, other) ? resyncTo(who, 'full', true) : { kind: 'reverted', who };
 }
 
-/** Never said of a fresh copy: all of it is overwritten anyway. */
+/**
+ * A restored copy raises its generation like any other: that it forgot the last meeting gives it
+ * away. Never said of a fresh copy: all of it is overwritten anyway.
+ */
 function wentBack(copy: Identity, other: Identity): boolean {
-  return copy.currentUuid !== JUST_CREATED_UUID && copy.generation < other.rememberedGeneration;
+  if (copy.currentUuid === JUST_CREATED_UUID) return false;
+  return copy.metGeneration < other.rememberedGeneration;
 }
 
 function mayBeOverwritten(copy: Identity, other: Identity): boolean {

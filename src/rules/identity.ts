@@ -26,6 +26,8 @@ export interface Identity {
 
   /** Raised by every attach. */
   readonly generation: bigint;
+  /** Its generation when both last agreed, as this copy remembers that; 0n: never. */
+  readonly metGeneration: bigint;
   /** The other's generation when last seen; 0n: never. */
   readonly rememberedGeneration: bigint;
   readonly writeSequence: bigint;

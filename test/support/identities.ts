@@ -19,6 +19,7 @@ export const PLAIN: Identity = {
   role: 'Secondary',
   diskState: 'UpToDate',
   generation: 5n,
+  metGeneration: 5n,
   rememberedGeneration: 5n,
   writeSequence: 100n,
   sizeBytes: 1n << 30n,
@@ -42,7 +43,12 @@ export function inconsistent(changes: Partial<Identity> = {}): Identity {
 
 /** As create-md leaves it. */
 export function fresh(changes: Partial<Identity> = {}): Identity {
-  const bits = { outOfSyncBytes: PLAIN.sizeBytes, generation: 1n, rememberedGeneration: 0n };
+  const bits = {
+    outOfSyncBytes: PLAIN.sizeBytes,
+    generation: 1n,
+    metGeneration: 0n,
+    rememberedGeneration: 0n,
+  };
   return inconsistent({ currentUuid: JUST_CREATED_UUID, wasUpToDate: false, ...bits, ...changes });
 }
 

@@ -5,6 +5,8 @@ import type { NodeName, ResourceName, Uuid } from '../../src/model/states';
 import type { CreateMetadataSpec, Metadata, MetadataPatch } from '../../src/plane/plane';
 
 export const BLOCK_BYTES = 4096n;
+/** When every parting happens: a disk in memory has no clock. */
+export const PARTED_MS = 1_000_000_000_000;
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 export interface PeerRecord {
@@ -12,6 +14,9 @@ export interface PeerRecord {
   name: NodeName;
   bitmapUuid: Uuid;
   generation: bigint;
+  metGeneration: bigint;
+  partedMs: number;
+  promotedApart: boolean;
   outdated: boolean;
   fullSync: boolean;
   readonly bits: Set<number>;
@@ -48,6 +53,7 @@ export class MemoryDisk {
       crashed: false,
       crashedPrimary: false,
       writeSequence: 0n,
+      promotedMs: 0,
     };
   }
 
@@ -57,7 +63,7 @@ export class MemoryDisk {
   }
 
   metadata(): Metadata {
-    const peers = this.peers.map((record) => ({ ...record }));
+    const peers = this.peers.map((record) => ({ ...record, partedMs: stamp(record) }));
     return { ...this.meta, historyUuids: [...this.meta.historyUuids], peers };
   }
 
@@ -86,7 +92,8 @@ export class MemoryDisk {
   private addPeer(name: NodeName): void {
     const bits = new Set(Array.from({ length: this.blockCount }, (_, index) => index));
     const slot = this.peers.length;
-    const fresh = { bitmapUuid: 0n, generation: 0n, outdated: false, fullSync: false };
+    const met = { generation: 0n, metGeneration: 0n, partedMs: 0, promotedApart: false };
+    const fresh = { ...met, bitmapUuid: 0n, outdated: false, fullSync: false };
     this.peers.push({ slot, name, ...fresh, bits });
   }
 
@@ -113,6 +120,7 @@ export class MemoryDisk {
   patch(patch: MetadataPatch): void {
     const { addHistory = [], peers = [], crashed } = patch;
     Object.assign(this.meta, plainFields(patch));
+    if (patch.primaryIndicator === true) this.meta.promotedMs = PARTED_MS;
     for (const uuid of [...addHistory].reverse()) this.pushHistory(uuid);
     if (crashed === false) Object.assign(this.meta, { crashed: false, crashedPrimary: false });
     for (const { slot, ...change } of peers) {
@@ -134,6 +142,10 @@ export class MemoryDisk {
     for (const peer of this.peers) copy.peers.push({ ...peer, bits: new Set(peer.bits) });
     return copy;
   }
+}
+
+function stamp({ bitmapUuid }: PeerRecord): number {
+  return bitmapUuid === 0n ? 0 : PARTED_MS;
 }
 
 /** What a patch sets in the header itself. */

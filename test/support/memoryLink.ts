@@ -143,7 +143,7 @@ export class MemoryLink {
     for (const uuid of [...this.device.disk.meta.historyUuids].reverse()) disk.pushHistory(uuid);
     disk.patch({ consistent: true, wasUpToDate: true, outdated: false, crashed: false });
     for (const link of [this, target]) {
-      Object.assign(link.record(), { bitmapUuid: 0n, fullSync: false });
+      Object.assign(link.record(), { bitmapUuid: 0n, fullSync: false, promotedApart: false });
       link.totalBlocks = 0;
     }
     for (const link of [this, target]) link.tell('resyncFinished');

@@ -44,6 +44,7 @@ export function metadataOf(resource: string, node: string): Metadata {
     crashed: false,
     crashedPrimary: false,
     writeSequence: 0n,
+    promotedMs: 0,
     peers: [],
   };
 }

@@ -5,7 +5,7 @@ import type { NodeName } from '../../../src/model/states';
 import type { Metadata } from '../../../src/plane/plane';
 import { CommandQueue } from '../../../src/resource/commandQueue';
 import { withDeadline } from '../../../src/resource/deadline';
-import { changedFact, preparation } from '../../../src/resource/preparation';
+import { changedFact, preparation, remembering } from '../../../src/resource/preparation';
 import { doneFraction, Progress } from '../../../src/resource/progress';
 import { StateGate } from '../../../src/resource/stateGate';
 import { systemClock, systemRandom } from '../../../src/resource/system';
@@ -135,7 +135,7 @@ describe('preparation', () => {
     expect(preparation(resync, metadata({}), 0, peer)).toEqual({
       ifCurrentUuid: 9n,
       consistent: false,
-      peers: [{ slot: 0, generation: 3n, fullSync: true }],
+      peers: [{ slot: 0, metGeneration: 1n, fullSync: true }],
     });
   });
 
@@ -143,15 +143,24 @@ describe('preparation', () => {
     const verdict: ResyncVerdict = { ...resync, direction: 'source', markAll: false };
     expect(preparation(verdict, metadata({}), 0, peer)).toEqual({
       ifCurrentUuid: 9n,
-      peers: [{ slot: 0, generation: 3n, bitmapUuid: 7n }],
+      peers: [{ slot: 0, metGeneration: 1n, bitmapUuid: 7n }],
     });
   });
 
   test('nothing is written when nothing changes', () => {
     const record = { slot: 0, name: beta, bitmapUuid: 0n, generation: 3n };
-    const peers = [{ ...record, outdated: false, fullSync: false }];
+    const met = { metGeneration: 1n, partedMs: 0, promotedApart: false };
+    const peers = [{ ...record, ...met, outdated: false, fullSync: false }];
     expect(preparation({ kind: 'inSync' }, metadata({ peers }), 0, peer)).toBeUndefined();
     expect(preparation({ kind: 'splitBrain' }, metadata({}), 0, peer)).toBeUndefined();
+    expect(remembering({ kind: 'inSync' }, metadata({ peers }), 0, peer)).toBeUndefined();
+  });
+
+  test("the peer's generation is remembered after it has said that it knows of the meeting", () => {
+    expect(remembering(resync, metadata({}), 0, peer)).toEqual({
+      peers: [{ slot: 0, generation: 3n }],
+    });
+    expect(remembering({ kind: 'splitBrain' }, metadata({}), 0, peer)).toBeUndefined();
   });
 
   test('what the peer was told must still be so', () => {

@@ -218,30 +218,35 @@ const diverged: Case[] = [
 ];
 
 const reverted: Case[] = [
-  ['own went back', identity({ generation: 4n }), identity(), { kind: 'reverted', who: 'own' }],
-  ['peer went back', identity(), identity({ generation: 4n }), { kind: 'reverted', who: 'peer' }],
+  ['own went back', identity({ metGeneration: 4n }), identity(), { kind: 'reverted', who: 'own' }],
+  [
+    'peer went back',
+    identity(),
+    identity({ metGeneration: 4n }),
+    { kind: 'reverted', who: 'peer' },
+  ],
   [
     'both went back',
-    identity({ generation: 4n }),
-    identity({ generation: 4n }),
+    identity({ metGeneration: 4n }),
+    identity({ metGeneration: 4n }),
     { kind: 'reverted', who: 'both' },
   ],
   [
     'taken back',
-    inconsistent({ generation: 4n, ...asked }),
+    inconsistent({ metGeneration: 4n, ...asked }),
     identity(primary),
     target('full', true),
   ],
   [
     'a Primary is not taken back',
-    inconsistent({ generation: 4n, ...asked, ...primary }),
+    inconsistent({ metGeneration: 4n, ...asked, ...primary }),
     identity(),
     { kind: 'reverted', who: 'own' },
   ],
   [
     'never seen before',
     identity({ rememberedGeneration: 0n }),
-    identity({ generation: 1n }),
+    identity({ generation: 1n, metGeneration: 0n }),
     inSync,
   ],
 ];

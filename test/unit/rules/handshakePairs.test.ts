@@ -37,7 +37,7 @@ const families: [string, Identity[]][] = [
       roles,
       [false, true].map((discardMyData) => ({ discardMyData })),
       [false, true].map((takeMeBack) => ({ takeMeBack })),
-      [4n, 5n].map((generation) => ({ generation })),
+      [4n, 5n].map((metGeneration) => ({ metGeneration })),
     ),
   ],
   [
