@@ -4,31 +4,45 @@
 import type { NbdClient } from './nbdClient';
 
 export interface WriterOptions {
-  /** Blocks from the start of the device that are written. */
+  /** Blocks that are written. */
   readonly blocks: number;
+  /** The first of them on the device. */
+  readonly firstBlock?: number;
   readonly blockBytes?: number;
   /** Writes in flight. */
   readonly depth?: number;
+  /** After so many acknowledgements comes a flush; 0: never. */
+  readonly flushEvery?: number;
+  readonly seed?: number;
 }
+
+const CHECK_BYTES = 1024 * 1024;
 
 export class AckedWriter {
   /** Writes acknowledged so far. */
   acknowledged = 0;
+  /** Flushes acknowledged so far. */
+  flushed = 0;
   /** Moment of the last acknowledgement, by performance.now(). */
   lastMs = 0;
   private readonly blockBytes: number;
+  private readonly firstByte: number;
   private readonly depth: number;
+  private readonly flushEvery: number;
   private readonly acked: Uint32Array;
   private readonly issued: Uint32Array;
   private readonly busy = new Set<number>();
   private pauses: { readonly endMs: number; readonly lengthMs: number }[] = [];
   private stopping = false;
   private loops: Promise<void>[] = [];
-  private random = 1;
+  private random: number;
 
   constructor(private readonly options: WriterOptions) {
     this.blockBytes = options.blockBytes ?? 4096;
+    this.firstByte = (options.firstBlock ?? 0) * this.blockBytes;
     this.depth = options.depth ?? 8;
+    this.flushEvery = options.flushEvery ?? 0;
+    this.random = options.seed ?? 1;
     this.acked = new Uint32Array(options.blocks);
     this.issued = new Uint32Array(options.blocks);
   }
@@ -62,18 +76,28 @@ export class AckedWriter {
 
   /** Fails at the first block that lost an acknowledged write. What is read counts from now on. */
   async check(client: NbdClient): Promise<void> {
-    for (let block = 0; block < this.options.blocks; block++) {
-      const data = await client.read(block * this.blockBytes, this.blockBytes);
-      const version = this.versionOf(data, block);
-      const acked = this.acked[block] ?? 0;
-      const issued = this.issued[block] ?? 0;
-      if (version !== acked && version !== issued) {
-        const found = `block ${block} holds version ${version}`;
-        throw new Error(`${found}, acknowledged ${acked}, in flight ${issued}`);
+    const atOnce = Math.max(1, Math.floor(CHECK_BYTES / this.blockBytes));
+    for (let start = 0; start < this.options.blocks; start += atOnce) {
+      const blocks = Math.min(atOnce, this.options.blocks - start);
+      const offset = this.firstByte + start * this.blockBytes;
+      const data = await client.read(offset, blocks * this.blockBytes);
+      for (let index = 0; index < blocks; index++) {
+        const from = index * this.blockBytes;
+        this.checkBlock(start + index, data.subarray(from, from + this.blockBytes));
       }
-      this.acked[block] = version;
-      this.issued[block] = version;
     }
+  }
+
+  private checkBlock(block: number, data: Buffer): void {
+    const version = this.versionOf(data, block);
+    const acked = this.acked[block] ?? 0;
+    const issued = this.issued[block] ?? 0;
+    if (version !== acked && version !== issued) {
+      const found = `block ${block} (byte ${this.offsetOf(block)}) holds version ${version}`;
+      throw new Error(`${found}, acknowledged ${acked}, in flight ${issued}`);
+    }
+    this.acked[block] = version;
+    this.issued[block] = version;
   }
 
   private async writeOn(client: NbdClient): Promise<void> {
@@ -81,12 +105,20 @@ export class AckedWriter {
       const block = this.choose();
       const version = (this.issued[block] ?? 0) + 1;
       this.issued[block] = version;
-      await client.write(block * this.blockBytes, this.content(block, version));
+      await client.write(this.offsetOf(block), this.content(block, version));
       this.acked[block] = version;
       this.busy.delete(block);
       this.acknowledged++;
       this.noteAcknowledgement();
+      if (this.flushEvery > 0 && this.acknowledged % this.flushEvery === 0) {
+        await client.flush();
+        this.flushed++;
+      }
     }
+  }
+
+  private offsetOf(block: number): number {
+    return this.firstByte + block * this.blockBytes;
   }
 
   private noteAcknowledgement(): void {

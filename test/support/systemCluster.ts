@@ -5,6 +5,7 @@
 import { closeSync, mkdirSync, openSync, ftruncateSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DeviceStatus } from '../../src/model/status';
+import type { NetworkNamespaces } from './networkNamespaces';
 import { until } from './privateBus';
 import { Forwarder } from './systemForwarder';
 import { SystemNode } from './systemNode';
@@ -29,6 +30,8 @@ export interface ClusterSpec {
   readonly forwarded?: boolean;
   /** Words put before every daemon. */
   readonly wrapper?: Wrapper;
+  /** Each node has a network of its own there, two nodes only. */
+  readonly network?: NetworkNamespaces;
 }
 
 export class Cluster {
@@ -45,7 +48,10 @@ export class Cluster {
   ) {
     const names = spec.nodes ?? ['alpha', 'beta'];
     this.resources = spec.resources ?? ['r0'];
-    this.nodes = names.map((name) => new SystemNode(name, join(folder, name), spec.wrapper));
+    this.nodes = names.map((name, index) => {
+      const wrapper = spec.network?.wrapper(index) ?? spec.wrapper;
+      return new SystemNode(name, join(folder, name), wrapper);
+    });
   }
 
   /** Disks and configurations are there, nothing runs. */
@@ -129,11 +135,12 @@ export class Cluster {
 
   /** Its resources' files, from the disks and ports, with other options. */
   configText(self: SystemNode, resource: string, options = this.spec.options ?? ''): string {
-    const sections = this.nodes.map((node) => {
+    const sections = this.nodes.map((node, index) => {
       const through = node === self ? undefined : this.links.get(`${self.name}>${node.name}`);
+      const host = this.spec.network?.address(index) ?? '127.0.0.1';
       const port = through?.port ?? this.port(node);
       const disk = this.disk(node, resource);
-      return `[node "${node.name}"]\naddress = 127.0.0.1:${port}\ndisk = ${disk}\n`;
+      return `[node "${node.name}"]\naddress = ${host}:${port}\ndisk = ${disk}\n`;
     });
     return `[resource]\ndevice = none\n${options}\n${sections.join('')}`;
   }
@@ -173,6 +180,21 @@ export class Cluster {
       const found = await run('cmp', ['--bytes', String(sizeBytes), reference, disk]);
       if (found.status !== 0) throw new Error(`copies differ: ${found.stdout}${found.stderr}`);
     }
+  }
+
+  /** Fails when a node has found, now or before, that the copies' histories parted. */
+  expectNoSplitBrain(): void {
+    for (const node of this.nodes) {
+      const lines = node.log().split('\n');
+      const found = lines.filter((line) => /split.?brain|unrelated|reverted/i.test(line));
+      if (found.length > 0) throw new Error(`on ${node.name}: ${found.join('\n')}`);
+    }
+  }
+
+  /** Nothing `from` sends reaches `to` any more; what `to` sends still arrives. */
+  cutOneWay(from: SystemNode, to: SystemNode): void {
+    this.link(from, to).cut('there');
+    this.link(to, from).cut('back');
   }
 
   /** Is called by remove(), the last one first. */

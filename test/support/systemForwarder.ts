@@ -1,14 +1,21 @@
 // A TCP forwarder on loopback that stands for the network between two nodes. Cut, it is a black
-// hole: connections stay open, nothing comes through in either direction, nothing is reset, and
-// new connections are taken by the kernel and never served.
+// hole: connections stay open, nothing comes through in either direction or in one, nothing is
+// reset, and new connections are taken by the kernel and never served. It can also be slow.
 
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
+import { until } from './privateBus';
+import { Lane, openLane } from './systemLane';
+import type { LaneState } from './systemLane';
+
+/** Seen from the node that dialled: what it sends, and what it receives. */
+export type Way = 'there' | 'back';
 
 interface Pair {
   readonly near: Socket;
   readonly far: Socket;
+  readonly lanes: readonly Lane[];
 }
 
 /** Counts what passes through any number of forwarders, and stops it at a given byte. */
@@ -37,9 +44,7 @@ export class Trip {
 export class Forwarder {
   private readonly pairs = new Set<Pair>();
   private readonly waiting = new Set<Socket>();
-  private isCut = false;
-  /** What passes is counted by it; what it stopped is lost, so only reset() heals. */
-  trip: Trip | undefined;
+  private readonly ways: Record<Way, LaneState> = { there: openLane(), back: openLane() };
 
   private constructor(
     private readonly server: Server,
@@ -60,24 +65,40 @@ export class Forwarder {
     return (this.server.address() as AddressInfo).port;
   }
 
-  /** Nothing comes through any more, in either direction. */
-  cut(): void {
-    this.isCut = true;
-    for (const { near, far } of this.pairs) {
-      near.pause();
-      far.pause();
-    }
+  /** What passes is counted by it; what it stopped is lost, so only reset() heals. */
+  set trip(trip: Trip | undefined) {
+    for (const way of Object.values(this.ways)) way.trip = trip;
+  }
+
+  /** Each way; what is on its way already arrives when it was due, and nothing overtakes it. */
+  set delayMs(delayMs: number) {
+    for (const way of Object.values(this.ways)) way.delayMs = delayMs;
+  }
+
+  /** Each way, for each connection. */
+  set bytesPerSecond(bytesPerSecond: number) {
+    for (const way of Object.values(this.ways)) way.bytesPerSecond = bytesPerSecond;
+  }
+
+  /** Nothing comes through any more, in either direction or in the one named. */
+  cut(way?: Way): void {
+    if (way !== 'back') this.ways.there.held = true;
+    if (way !== 'there') this.ways.back.held = true;
+    this.proceed();
   }
 
   /** What was held up comes through, as if the network had been slow. */
   heal(): void {
-    this.isCut = false;
-    for (const { near, far } of this.pairs) {
-      near.resume();
-      far.resume();
-    }
+    this.ways.there.held = false;
+    this.ways.back.held = false;
+    this.proceed();
     for (const near of this.waiting) this.relay(near);
     this.waiting.clear();
+  }
+
+  /** While it is cut: until a connection waits to be served. */
+  async untilDialled(): Promise<void> {
+    await until(`somebody dials ${this.port}`, () => this.waiting.size > 0);
   }
 
   /** Puts bytes into the connections there are, towards the node that was called. */
@@ -102,6 +123,14 @@ export class Forwarder {
     await closed;
   }
 
+  private get isCut(): boolean {
+    return this.ways.there.held || this.ways.back.held;
+  }
+
+  private proceed(): void {
+    for (const { lanes } of this.pairs) for (const lane of lanes) lane.proceed();
+  }
+
   private accept(near: Socket): void {
     near.on('error', () => near.destroy());
     near.on('close', () => this.waiting.delete(near));
@@ -111,34 +140,17 @@ export class Forwarder {
 
   private relay(near: Socket): void {
     const far = connect({ port: this.target, host: '127.0.0.1', allowHalfOpen: true });
-    const pair = { near, far };
-    this.pairs.add(pair);
     near.setNoDelay(true);
     far.setNoDelay(true);
     far.on('error', () => far.destroy());
-    for (const [one, other] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      one.on('close', () => {
-        this.pairs.delete(pair);
-        if (!this.isCut) other.destroy();
-      });
-    }
-    this.pump(near, far);
-    this.pump(far, near);
-  }
-
-  private pump(from: Socket, to: Socket): void {
-    from.on('data', (chunk: Buffer) => {
-      const passing = this.trip === undefined ? chunk : this.trip.take(chunk);
-      if (to.destroyed || to.write(passing)) return;
-      from.pause();
-      to.once('drain', () => {
-        if (!this.isCut) from.resume();
-      });
-    });
-    from.on('end', () => to.end());
-    if (!this.isCut) from.resume();
+    const lanes = [new Lane(near, far, this.ways.there), new Lane(far, near, this.ways.back)];
+    const pair = { near, far, lanes };
+    this.pairs.add(pair);
+    const closed = (): void => {
+      if (near.destroyed && far.destroyed) this.pairs.delete(pair);
+    };
+    near.on('close', closed);
+    far.on('close', closed);
+    for (const lane of lanes) lane.proceed();
   }
 }

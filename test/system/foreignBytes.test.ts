@@ -9,10 +9,10 @@ import { encodeRequest, FLUSH, NbdClient, NbdError, openSocket } from '../suppor
 import { READ, TRIM, WRITE, WRITE_ZEROES } from '../support/nbdClient';
 import { until } from '../support/privateBus';
 import { Cluster, MIB } from '../support/systemCluster';
+import { CONTROL, DATA, frame } from '../support/wireFrames';
 
 jest.setTimeout(60_000);
 
-const FRAME_MAGIC = 0xb1c5;
 let cluster: Cluster;
 
 beforeAll(async () => {
@@ -48,26 +48,6 @@ async function sendAndWait(socket: Socket, bytes: Buffer, hangUp: boolean): Prom
   await closed;
 }
 
-/** A frame header with a right CRC32C. */
-function frame(type: number, payload: Buffer, payloadBytes = payload.length): Buffer {
-  const header = Buffer.alloc(32);
-  header.writeUInt16BE(FRAME_MAGIC, 0);
-  header.writeUInt8(type, 2);
-  header.writeUInt32BE(payloadBytes, 8);
-  header.writeUInt32BE(crc32c(header.subarray(0, 28)), 28);
-  return Buffer.concat([header, payload]);
-}
-
-function crc32c(bytes: Buffer): number {
-  let crc = 0xffffffff;
-  for (const byte of bytes) {
-    crc ^= byte;
-    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0x82f63b78 : 0);
-  }
-  return ~crc >>> 0;
-}
-
-const CONTROL = 1;
 const hello = Buffer.from('{"type":"hello","resource":"r0"}');
 
 test.each<[string, Buffer]>([
@@ -75,7 +55,7 @@ test.each<[string, Buffer]>([
   ['the request of a browser', Buffer.from('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')],
   ['a frame with a wrong checksum', Buffer.concat([frame(CONTROL, hello).fill(0, 28, 32)])],
   ['a frame of an unknown type', frame(99, Buffer.alloc(0))],
-  ['a data frame before any hello', frame(2, Buffer.alloc(4096))],
+  ['a data frame before any hello', frame(DATA, Buffer.alloc(4096))],
   ['a control frame that is no JSON', frame(CONTROL, Buffer.from('{"type":'))],
   ['a control frame that is no hello', frame(CONTROL, Buffer.from('[1,2,3]'))],
   ['a hello with nothing in it', frame(CONTROL, hello)],
@@ -93,11 +73,21 @@ test.each<[string, Buffer]>([
   for (const node of cluster.nodes) await sendToPort(cluster.port(node), bytes, true);
 });
 
-test('garbage in the middle of a connection between two nodes', async () => {
-  const { first } = cluster;
-  for (const link of cluster.allLinks) link.inject(randomBytes(32));
-  await until('the connection is dropped', async () => {
-    return /protocol/i.test(first.log()) || /protocol/i.test(cluster.second.log());
+test.each<[string, Buffer]>([
+  ['garbage', randomBytes(32)],
+  ['a frame larger than any', frame(DATA, Buffer.alloc(64), 0xffffffff)],
+  ['a control frame larger than any', frame(CONTROL, Buffer.alloc(64), 64 * 1024 + 1)],
+  ['a truncated frame, and the next', frame(DATA, Buffer.alloc(4096)).subarray(0, 2048)],
+])('in the middle of a connection between two nodes: %s', async (_what, bytes) => {
+  const before = cluster.nodes.map((node) => node.log().length);
+  for (const link of cluster.allLinks) link.inject(bytes);
+  // What is truncated takes the place of what follows.
+  const client = await NbdClient.open(cluster.first.socket());
+  await client.write(0, randomBytes(64 * 1024));
+  await client.close();
+  await until('the connection is dropped', () => {
+    const logs = cluster.nodes.map((node, index) => node.log().slice(before[index]));
+    return logs.some((log) => /protocol/i.test(log));
   });
 });
 
