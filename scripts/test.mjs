@@ -11,7 +11,16 @@ import { lintChecks } from './lint.mjs';
 import { filesBelow, npmBin, root } from './lib/tools.mjs';
 
 const SYSTEM_FOLDERS = ['test/wire', 'test/sim', 'test/dbus', 'test/system'];
-const SUITE_DEADLINE_MS = { checks: 300_000, native: 900_000, unit: 300_000, system: 2_400_000 };
+const SUITE_DEADLINE_MS = {
+  checks: 300_000,
+  native: 900_000,
+  sanitized: 1_200_000,
+  unit: 300_000,
+  system: 2_400_000,
+};
+
+/** Of each random native test under the sanitizers. */
+const SANITIZED_SEEDS = '5';
 
 /** A stack frame inside jest or Node, which says nothing about the test. */
 const FRAME = /^\s+at .*(node_modules\/|node:internal|Promise\.finally|new Promise)/;
@@ -20,13 +29,13 @@ const scratch = mkdtempSync(join(tmpdir(), 'blkmirror-test-'));
 let running;
 
 /** Runs a program to its end or its deadline; `onLine` sees each line of its standard output. */
-function runProgram(command, args, deadlineMs, onLine) {
+function runProgram(command, args, deadlineMs, onLine, env = {}) {
   return new Promise((resolve) => {
     const child = spawn(command, args, {
       cwd: root,
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, FORCE_COLOR: '0' },
+      env: { ...process.env, ...env, FORCE_COLOR: '0' },
     });
     running = child;
     let rest = '';
@@ -79,12 +88,22 @@ async function checksSuite(counts) {
   }
 }
 
-async function nativeSuite(counts) {
-  const end = await runProgram('native/test/run.sh', [], SUITE_DEADLINE_MS.native, (line) => {
+function nativeSuite(counts) {
+  return runNativeTests(counts, 'native', {});
+}
+
+/** Once more with the address and undefined-behaviour sanitizers, which make them slower. */
+function sanitizedSuite(counts) {
+  return runNativeTests(counts, 'sanitized', { SANITIZE: '1', SEEDS: SANITIZED_SEEDS });
+}
+
+async function runNativeTests(counts, name, env) {
+  const onLine = (line) => {
     if (line.startsWith('ok ')) counts.passed++;
     else if (line.startsWith('FAIL ')) count(counts, false, line.slice(5), '');
     else say(line);
-  });
+  };
+  const end = await runProgram('native/test/run.sh', [], SUITE_DEADLINE_MS[name], onLine, env);
   if (end.status === 0) return;
   // run.sh fails only after a FAIL line, unless it could not run at all.
   if (counts.failed === 0) count(counts, false, 'native/test/run.sh', end.errors);
@@ -152,6 +171,7 @@ async function main() {
   const suites = [
     ['checks', 'types and style', checksSuite],
     ['native', 'native tests', nativeSuite],
+    ['sanitized', 'native tests under sanitizers', sanitizedSuite],
     ['unit', 'unit tests', unitSuite],
     ['system', 'system tests', systemSuite],
   ];

@@ -33,6 +33,9 @@ export const NEEDED_TO_TEST = [
   'qemu-user',
 ];
 
+/** What `npm run fuzz` needs besides. */
+export const NEEDED_TO_FUZZ = ['clang-19', 'llvm-19', 'libclang-rt-19-dev'];
+
 export function missingPackages(wanted) {
   const query = spawnSync(
     'dpkg-query',

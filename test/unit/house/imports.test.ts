@@ -34,7 +34,6 @@ const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   'sd-notify': ['systemd'],
   ini: ['config'],
   xml2js: ['dbus'],
-  'cli-table3': ['cli'],
   commander: ['cli', 'main'],
 };
 
