@@ -16,6 +16,24 @@
         "-Wextra"
       ],
       "libraries": ["<!@(pkg-config --libs liburing)"]
+    },
+    {
+      "target_name": "blkmirror-handlers",
+      "type": "executable",
+      "sources": [
+        "helper/main.cc",
+        "helper/daemon_socket.cc",
+        "helper/handler.cc",
+        "base/assert.cc"
+      ],
+      "include_dirs": ["."],
+      "defines": ["_GNU_SOURCE"],
+      "cflags!": ["-O3", "-fPIC"],
+      "cflags": ["-O2", "-g"],
+      "cflags_cc!": ["-std=gnu++17", "-fexceptions", "-frtti", "-O3"],
+      "cflags_cc": ["-std=gnu++20", "-fno-exceptions", "-fno-rtti", "-Wall", "-Wextra"],
+      "ldflags!": ["-rdynamic"],
+      "ldflags": ["-static"]
     }
   ]
 }

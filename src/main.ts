@@ -14,7 +14,9 @@ import type { Logger } from 'pino';
 import { getResource } from './config/load';
 import { resolveBusAddress } from './dbus/busAddress';
 import { MirrorBus } from './dbus/mirrorBus';
+import { HANDLERS_PROGRAM, HelperProcess } from './handlers/helper';
 import { toMirrorError } from './model/errors';
+import type { HandlerRunner } from './model/handlers';
 import { openNativePlane } from './plane/nativePlane';
 import type { Plane } from './plane/plane';
 import type { Environment } from './resource/core';
@@ -56,6 +58,7 @@ interface Daemon {
   readonly log: Logger;
   readonly runDir: RunDir;
   readonly plane: Plane;
+  readonly handlers: HelperProcess;
   readonly service: MirrorService;
   readonly bus: MirrorBus;
   readonly notifier: Notifier;
@@ -122,12 +125,13 @@ function assemble(
   const runDir = claimRunDir(settings.runDir);
   makeFolder(settings.stateDir);
   const plane = openNativePlane({ onWarning: (warning) => log.warn(warning) });
+  const handlers = new HelperProcess(HANDLERS_PROGRAM, log);
   const notifier = openNotifier(process.env, log);
   const service = new MirrorService({
     version: programVersion(),
     nodeName: settings.nodeName,
     loadConfig: (name) => getResource(settings.configDir, name),
-    openDevice: deviceOpener(plane, settings, log),
+    openDevice: deviceOpener(plane, handlers, settings, log),
     ports: new Ports({ plane, log }),
     upList: new UpList(settings.runDir, log),
     log,
@@ -136,10 +140,15 @@ function assemble(
   const ownUid = process.getuid?.() ?? 0;
   const bus = new MirrorBus({ service, addresses, ownUid, ready: restored.opened, log });
   const watchdog = new Watchdog(notifier, () => service.devices(), log);
-  return { log, runDir, plane, service, bus, notifier, watchdog };
+  return { log, runDir, plane, handlers, service, bus, notifier, watchdog };
 }
 
-function deviceOpener(plane: Plane, settings: Settings, log: Logger): OpenDevice {
+function deviceOpener(
+  plane: Plane,
+  handlers: HandlerRunner,
+  settings: Settings,
+  log: Logger,
+): OpenDevice {
   const { runDir, stateDir } = settings;
   const environment: Environment = {
     plane,
@@ -148,8 +157,7 @@ function deviceOpener(plane: Plane, settings: Settings, log: Logger): OpenDevice
     bootNonce: randomBytes(8).toString('hex'),
     runDir,
     locations: new Locations(stateDir, log),
-    // None can be configured yet.
-    handlers: { run: () => Promise.resolve({ kind: 'failed', message: 'not supported yet' }) },
+    handlers,
     resolveHost,
     processName,
   };
@@ -172,13 +180,14 @@ function handleSignals(daemon: Daemon): void {
 
 /** Closes every device cleanly; what was up comes up again at the next start. */
 async function stop(daemon: Daemon): Promise<void> {
-  const { log, service, bus, plane, notifier, runDir } = daemon;
+  const { log, service, bus, plane, handlers, notifier, runDir } = daemon;
   notifier.stopping();
   daemon.watchdog.stop();
   try {
     await service.close();
     await bus.close();
     plane.close();
+    handlers.close();
     runDir.release();
   } catch (error) {
     log.error({ err: error }, 'not ended cleanly');

@@ -15,6 +15,7 @@ import {
 } from './tools.mjs';
 
 const ADDON = 'native/build/Release/blkmirror.node';
+const HELPER = 'native/build/Release/blkmirror-handlers';
 const NATIVE_STAMP = 'native/build/.inputs';
 const TS_STAMP = 'dist/.inputs';
 
@@ -33,7 +34,8 @@ export function nativeHash() {
 }
 
 export function nativeIsFresh() {
-  return existsSync(join(root, ADDON)) && stampMatches(NATIVE_STAMP, nativeHash());
+  const built = [ADDON, HELPER].every((path) => existsSync(join(root, path)));
+  return built && stampMatches(NATIVE_STAMP, nativeHash());
 }
 
 export function buildNative() {

@@ -10,7 +10,7 @@ import type { SourceFile } from './tree';
 
 /** For each folder of src (main.ts being 'main'), what it may import besides itself. */
 const BELOW: Readonly<Record<string, readonly string[]>> = {
-  main: ['dbus', 'systemd', 'service', 'resource', 'rules', 'plane', 'config', 'model'],
+  main: ['dbus', 'systemd', 'handlers', 'service', 'resource', 'rules', 'plane', 'config', 'model'],
   dbus: ['service', 'resource', 'rules', 'plane', 'config', 'model'],
   systemd: ['service', 'resource', 'rules', 'plane', 'config', 'model'],
   service: ['resource', 'rules', 'plane', 'config', 'model'],
@@ -19,6 +19,7 @@ const BELOW: Readonly<Record<string, readonly string[]>> = {
   plane: ['model'],
   config: ['model'],
   model: [],
+  handlers: ['model'],
   offline: ['config', 'plane', 'model'],
   cli: ['offline', 'config', 'plane', 'model'],
 };

@@ -17,6 +17,8 @@ const BELOW: Readonly<Record<string, readonly string[]>> = {
   meta: ['io', 'base'],
   io: ['base'],
   base: [],
+  // A program of its own.
+  helper: ['base'],
 };
 
 /** Single headers that a folder may include beyond the table, each for the reason beside it. */
