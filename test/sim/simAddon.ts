@@ -4,7 +4,7 @@
  *
  * - One world a process. The same seed and the same calls give the same events, to the microsecond.
  * - Nothing happens between two calls of run(). Callbacks of devices and lobbies are called inside
- *   it, just before it returns 'event'; let microtasks drain (a setImmediate) before the next run().
+ *   it, just before it returns 'event'; let microtasks drain before the next run().
  * - Times are microseconds of virtual time, sizes and offsets bytes, as numbers (below 2^53).
  * - Paths of disks and sockets are a node's own: nothing of the host's file system is touched.
  * - Where data are not what they must be, a violation is kept (violation()) and run() returns
@@ -35,7 +35,7 @@ export interface DiskBehaviour {
   readonly readErrorRate?: number;
   readonly writeErrorRate?: number;
   readonly flushErrorRate?: number;
-  /** Only operations that touch this range of the disk may fail; [begin, end). Flushes always may. */
+  /** Only operations that touch this range of the disk may fail; [begin, end). Flushes always. */
   readonly errorRange?: readonly [number, number];
   /** Errno's name of the errors: EIO (default), ENOSPC, … */
   readonly errorCode?: string;
@@ -137,7 +137,7 @@ export interface SimClient {
 /** One history of the device's contents; see SimModel. */
 export type Branch = number;
 
-/** What a copy must hold, by rule 6: nothing is acknowledged under a generation it shares but this. */
+/** What a copy must hold, by rule 6: nothing else is acknowledged under a generation it shares. */
 export interface HeldBefore {
   /**
    * The copy's currentUuid. Every write acknowledged while the Primary's durable currentUuid was
@@ -173,7 +173,7 @@ export interface SimModel {
    * durable there is certain, and no order. Answers what is wrong, or ''.
    */
   failOver(branch: Branch, node: SimNode, path: string, powerLost: boolean): string;
-  /** Everything acknowledged has reached every copy and is durable there: forget what was before. */
+  /** Everything acknowledged has reached every copy and is durable there: forget what was. */
   settle(branch: Branch): void;
   /**
    * A new history begins with this copy's contents as they are (a copy is promoted without the
@@ -194,7 +194,7 @@ export interface SimModel {
   /** A branch as it is now, to go back to with `restore` (a snapshot restored on purpose). */
   save(branch: Branch): number;
   restore(branch: Branch, saved: number): void;
-  /** Whole device of this copy against the branch: '' or what is wrong. Nothing should be in flight. */
+  /** Whole device of this copy against the branch: '' or what is wrong. Nothing is in flight. */
   checkCopy(branch: Branch, node: SimNode, path: string): string;
   /** The first difference of both devices in words, or ''. */
   compareCopies(a: SimNode, aPath: string, b: SimNode, bPath: string): string;
@@ -225,8 +225,8 @@ export interface SimWorld {
   /** One way, of segments sent from now on; both nodes need not be up. */
   setLatency(from: SimNode, to: SimNode, minimumUs: number, maximumUs: number): void;
   /**
-   * One way: while cut nothing sent by `from` (data, ends, resets) reaches `to`; it arrives when the
-   * cut ends. A dial needs both ways: it waits, at most its timeoutMs (ETIMEDOUT).
+   * One way: while cut nothing sent by `from` (data, ends, resets) reaches `to`; it arrives when
+   * the cut ends. A dial needs both ways: it waits, at most its timeoutMs (ETIMEDOUT).
    */
   setCut(from: SimNode, to: SimNode, cut: boolean): void;
   /** Dials from `from` to `to` are refused at once (ECONNREFUSED), as by a firewall. */

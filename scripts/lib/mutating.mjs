@@ -1,0 +1,93 @@
+// The mutants of test/sim/mutants.json: one-line edits of the real engine or rules, each of which
+// breaks a safety rule. A source in TypeScript is edited as it is loaded (test/sim/loader.cjs); one
+// in C++ is compiled anew and linked with the other objects of the simulator's addon.
+// A text that is not in its file exactly once is an error: the table is stale.
+
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { root } from './tools.mjs';
+
+const TABLE = 'test/sim/mutants.json';
+const BUILD = join(root, 'native', 'build');
+const TARGET = 'blkmirror_sim';
+
+/** Of the table: name, rule, breaks, file, find, replace. */
+export function readMutants() {
+  return JSON.parse(readFileSync(join(root, TABLE), 'utf8')).mutants;
+}
+
+/** The environment in which batch.ts runs that mutant; builds what it needs. */
+export function mutantEnvironment(name) {
+  const mutant = readMutants().find((one) => one.name === name);
+  if (mutant === undefined) throw new Error(`there is no mutant ${name}: see ${TABLE}`);
+  const text = editedText(mutant);
+  if (mutant.file.endsWith('.ts')) {
+    const { file, find, replace } = mutant;
+    return { BLKMIRROR_SIM_EDIT: JSON.stringify({ file, find, replace }) };
+  }
+  return { BLKMIRROR_SIM_ADDON: buildMutant(mutant, text) };
+}
+
+/** What must be met over many seeds: `made` by the simulator, `hit` as the world counts. */
+export function faultNames() {
+  const require = createRequire(import.meta.url);
+  require(join(root, 'test', 'sim', 'loader.cjs'));
+  const { FAULTS, HITS } = require(join(root, 'test', 'sim', 'faults.ts'));
+  return { made: FAULTS.map((fault) => fault.name), hit: [...HITS] };
+}
+
+export function editedText({ file, find, replace, name }) {
+  const parts = readFileSync(join(root, file), 'utf8').split(find);
+  if (parts.length !== 2) {
+    throw new Error(`mutant ${name} is stale: ${file} has its text ${parts.length - 1} times`);
+  }
+  return parts.join(replace);
+}
+
+/** The path of the mutant's addon, which may be there from before. */
+function buildMutant({ name, file }, text) {
+  const source = file.replace(/^native\//, '');
+  const object = `Release/obj.target/${TARGET}/${source.replace(/\.cc$/, '.o')}`;
+  const linked = `Release/obj.target/${TARGET}.node`;
+  const usual = readFileSync(join(BUILD, 'Release', `${TARGET}.node`));
+  const hash = createHash('sha256').update(text).update(usual).digest('hex').slice(0, 16);
+  const folder = join(BUILD, 'mutants', name);
+  const addon = join(folder, `${hash}.node`);
+  if (existsSync(addon)) return addon;
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  const [mutantSource, mutantObject] = [join(folder, 'mutant.cc'), join(folder, 'mutant.o')];
+  writeFileSync(mutantSource, text);
+  const compile = recordedCommand(object);
+  shell(replaced(compile, { [object]: mutantObject, [`../${source}`]: mutantSource }));
+  shell(replaced(recordedCommand(linked), { [linked]: addon, [object]: mutantObject }));
+  return addon;
+}
+
+/** How node-gyp's make built that output. */
+function recordedCommand(output) {
+  const deps = join(BUILD, 'Release', '.deps', `${output}.d`);
+  const prefix = `cmd_${output} := `;
+  const line = existsSync(deps)
+    ? readFileSync(deps, 'utf8')
+        .split('\n')
+        .find((one) => one.startsWith(prefix))
+    : undefined;
+  if (line === undefined) throw new Error(`${output} was not built here: run npm run build:sim`);
+  return line.slice(prefix.length).replace(/-MMD -MF \S+/, '');
+}
+
+/** Whole words of a command. */
+function replaced(command, words) {
+  return command
+    .split(' ')
+    .map((word) => words[word] ?? word)
+    .join(' ');
+}
+
+function shell(command) {
+  execFileSync('/bin/sh', ['-c', command], { cwd: BUILD, stdio: ['ignore', 'ignore', 'pipe'] });
+}

@@ -1,0 +1,183 @@
+// npm run sim: the simulator over many seeds. Options: --seeds N (1000), --from N (1), --jobs J
+// (all cores), --seed N (only this one), --trace (with it: event by event), --mutant NAME (of
+// test/sim/mutants.json), --tally (adds the run to test/sim/tally.json; not with a changed tree).
+// Ends with 1 when a seed failed, or when over 200 seeds and more a fault was never met.
+
+import { execFileSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { faultNames, mutantEnvironment } from './lib/mutating.mjs';
+import { runSeeds } from './lib/simulating.mjs';
+import { root, run } from './lib/tools.mjs';
+
+const TALLY = join(root, 'test', 'sim', 'tally.json');
+const SEEDS_FOR_EVERY_FAULT = 200;
+const SHOWN_FAILURES = 20;
+
+function parse() {
+  const { values } = parseArgs({
+    options: {
+      seeds: { type: 'string', default: '1000' },
+      from: { type: 'string', default: '1' },
+      jobs: { type: 'string', default: String(availableParallelism()) },
+      seed: { type: 'string' },
+      trace: { type: 'boolean', default: false },
+      mutant: { type: 'string' },
+      tally: { type: 'boolean', default: false },
+    },
+  });
+  const only = values.seed === undefined ? undefined : natural('seed', values.seed);
+  return {
+    from: only ?? natural('from', values.from),
+    count: only === undefined ? natural('seeds', values.seeds) : 1,
+    jobs: natural('jobs', values.jobs),
+    trace: values.trace,
+    mutant: values.mutant,
+    tally: values.tally,
+  };
+}
+
+function natural(name, text) {
+  const value = Number(text);
+  if (Number.isSafeInteger(value) && value > 0) return value;
+  throw new Error(`--${name} is a whole number from 1, not ${text}`);
+}
+
+function refuseTally({ mutant, trace }) {
+  if (mutant !== undefined || trace) throw new Error('--tally counts plain runs only');
+  const changed = git('status', '--porcelain');
+  if (changed !== '')
+    throw new Error(`--tally counts commits, but the tree has changes:\n${changed}`);
+}
+
+function git(...args) {
+  return execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim();
+}
+
+class Totals {
+  clean = 0;
+  failures = [];
+  operations = 0;
+  busyMs = 0;
+  virtualMs = 0;
+  faults = {};
+  hits = {};
+
+  add(outcome) {
+    if (outcome.failure === undefined) this.clean += 1;
+    else this.failures.push(outcome);
+    this.operations += outcome.operations ?? 0;
+    this.busyMs += outcome.ms ?? 0;
+    this.virtualMs += outcome.virtualMs ?? 0;
+    sum(this.faults, outcome.faults ?? {});
+    sum(this.hits, outcome.hits ?? {});
+  }
+
+  get done() {
+    return this.clean + this.failures.length;
+  }
+}
+
+function sum(totals, counts) {
+  for (const [name, count] of Object.entries(counts)) totals[name] = (totals[name] ?? 0) + count;
+}
+
+function say(text) {
+  process.stdout.write(`${text}\n`);
+}
+
+function sayFailure(outcome, replay) {
+  say(`seed ${outcome.seed} failed: ${outcome.failure.split('\n').slice(0, 6).join('\n  ')}`);
+  say(`  again: npm run sim -- --seed ${outcome.seed} --trace${replay}`);
+}
+
+/** Ten seconds apart; on a terminal in place, each second. */
+function showProgress(totals, count) {
+  const terminal = process.stdout.isTTY;
+  const begun = Date.now();
+  return setInterval(
+    () => {
+      const rate = (totals.done / ((Date.now() - begun) / 1000)).toFixed(1);
+      const text = `${totals.done} of ${count} seeds, ${totals.failures.length} failed, ${rate}/s`;
+      if (terminal) process.stdout.write(`\r${text}\x1b[K`);
+      else say(text);
+    },
+    terminal ? 1000 : 10_000,
+  );
+}
+
+function list(counts) {
+  const entries = Object.entries(counts).sort(([a], [b]) => (a < b ? -1 : 1));
+  return entries.map(([name, count]) => `${name} ${count}`).join(', ');
+}
+
+function summarize(totals, seconds) {
+  const perCore = totals.busyMs === 0 ? 0 : (1000 * totals.done) / totals.busyMs;
+  const operations = Math.round(totals.operations / Math.max(1, totals.done));
+  say(`faults: ${list(totals.faults)}`);
+  say(`what they hit: ${list(totals.hits)}`);
+  say(
+    `${totals.clean} seeds clean, ${totals.failures.length} failed in ${seconds.toFixed(1)} s ` +
+      `(${perCore.toFixed(1)} a second on one core, ${operations} client operations each)`,
+  );
+}
+
+function neverMet(totals) {
+  if (totals.done < SEEDS_FOR_EVERY_FAULT) return [];
+  const { made, hit } = faultNames();
+  const absent = (names, counts) => names.filter((name) => (counts[name] ?? 0) === 0);
+  return [...absent(made, totals.faults), ...absent(hit, totals.hits)];
+}
+
+function keepTally(options, totals) {
+  const entries = JSON.parse(readFileSync(TALLY, 'utf8'));
+  entries.push({
+    commit: git('rev-parse', 'HEAD'),
+    from: options.from,
+    to: options.from + options.count - 1,
+    clean: totals.clean,
+    failed: totals.failures.length,
+  });
+  writeFileSync(TALLY, `[\n${entries.map((one) => `  ${JSON.stringify(one)}`).join(',\n')}\n]\n`);
+  const all = entries.reduce((total, one) => total + one.clean, 0);
+  say(`${all} seeds clean in the tally`);
+}
+
+async function main() {
+  const options = parse();
+  if (options.tally) refuseTally(options);
+  if (run(process.execPath, ['scripts/build.mjs', 'sim']) !== 0) return 1;
+  const environment = options.mutant === undefined ? {} : mutantEnvironment(options.mutant);
+  const replay = options.mutant === undefined ? '' : ` --mutant ${options.mutant}`;
+  const totals = new Totals();
+  const abort = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(name, () => abort.abort());
+  const begun = Date.now();
+  const progress = options.count > 1 ? showProgress(totals, options.count) : undefined;
+  const onOutcome = (outcome) => {
+    totals.add(outcome);
+    if (outcome.trace !== undefined) say(outcome.trace);
+    if (outcome.failure !== undefined && totals.failures.length <= SHOWN_FAILURES) {
+      sayFailure(outcome, replay);
+    }
+    return true;
+  };
+  await runSeeds({ ...options, environment, onOutcome, signal: abort.signal });
+  clearInterval(progress);
+  if (process.stdout.isTTY) process.stdout.write('\r\x1b[K');
+  summarize(totals, (Date.now() - begun) / 1000);
+  if (abort.signal.aborted) return 130;
+  const absent = neverMet(totals);
+  if (absent.length > 0) say(`never met: ${absent.join(', ')}`);
+  if (options.tally) keepTally(options, totals);
+  return totals.failures.length + absent.length > 0 ? 1 : 0;
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  process.stderr.write(`sim: ${error.message}\n`);
+  process.exitCode = 2;
+}

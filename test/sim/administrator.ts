@@ -1,0 +1,198 @@
+/**
+ * What the administrator of a run may do, sensible or not. Commands run beside everything else;
+ * what is refused is part of the game. An order to give data up is told to the checker.
+ */
+import type { Machine } from './machine';
+import type { Action, Story } from './story';
+
+function order(name: string, weight: number, run: (story: Story) => boolean): Action {
+  return { name, weight, fault: false, run };
+}
+
+export const ORDERS: readonly Action[] = [
+  order('promote', 6, (story) => story.primaries.length === 0 && promote(story, false)),
+  { ...order('promoteForce', 0.5, (story) => promote(story, true)), onlyTwo: true },
+  { ...order('promoteAnyway', 1, (story) => promote(story, false)), onlyTwo: true },
+  order('promoteAtOnce', 1, promoteAtOnce),
+  order('demote', 1, demote),
+  order('switchOver', 2, switchOver),
+  order('disconnect', 2, disconnect),
+  order('connect', 4, connect),
+  order('connectDiscard', 1, connectDiscard),
+  order('resync', 1, (story) => resync(story, false)),
+  order('resyncFull', 1, (story) => resync(story, true)),
+  order('resyncTo', 1, (story) => resyncTo(story, false)),
+  order('resyncFullTo', 1, (story) => resyncTo(story, true)),
+  order('invalidate', 1, invalidate),
+  order('down', 1, down),
+  order('end', 1, endDaemon),
+  order('reconfigure', 1, reconfigure),
+];
+
+/** As the recoveries of faults.ts: always possible. */
+export const RECOVERIES: readonly Action[] = [
+  order('up', 5, up),
+  order('takeOver', 5, (story) => story.primaries.length === 0 && promote(story, false)),
+];
+
+function isReady(machine: Machine): boolean {
+  return machine.alive && machine.isUp;
+}
+
+/** With three nodes only while every Secondary is connected to the others. */
+function promote(story: Story, force: boolean): boolean {
+  const machine = story.some((one) => isReady(one) && !one.isPrimary);
+  if (machine === undefined || (story.three && !allConnected(story))) return false;
+  story.order(machine.command('promote', () => machine.resource.promote({ force })));
+  return true;
+}
+
+function allConnected(story: Story): boolean {
+  return story.machines.every(
+    (one) =>
+      isReady(one) &&
+      !one.isPrimary &&
+      story.cluster.others(one).every((two) => one.peer(two).connectionState === 'Connected'),
+  );
+}
+
+function promoteAtOnce(story: Story): boolean {
+  if (story.primaries.length > 0 || (story.three && !allConnected(story))) return false;
+  const ready = story.machines.filter(isReady);
+  for (const machine of ready) {
+    story.order(machine.command('promote', () => machine.resource.promote({ force: false })));
+    if (story.dice.oneIn(2)) story.cluster.pass(story.dice.between(0, 3000));
+  }
+  return ready.length > 1;
+}
+
+/** Its clients hang up first, mostly. */
+function demote(story: Story): boolean {
+  const machine = story.some((one) => isReady(one) && one.isPrimary);
+  if (machine === undefined) return false;
+  if (story.dice.oneIn(5)) {
+    story.order(machine.command('demote', () => machine.resource.demote()));
+    return true;
+  }
+  story.crew.leave(machine);
+  const demoting = machine.command('demote', () => machine.resource.demote());
+  story.order(demoting.catch(() => story.crew.rejoin(machine)));
+  return true;
+}
+
+function switchOver(story: Story): boolean {
+  const from = story.some((one) => isReady(one) && one.isPrimary);
+  if (from === undefined || !demote(story)) return false;
+  const to = story.other(from);
+  story.cluster.until(() => !from.isPrimary, 500_000);
+  if (from.isPrimary || !isReady(to)) return true;
+  if (story.three && !allConnected(story)) return true;
+  story.order(to.command('promote', () => to.resource.promote({ force: false })));
+  return true;
+}
+
+function disconnect(story: Story): boolean {
+  const machine = story.some(isReady);
+  if (machine === undefined) return false;
+  const peer = story.dice.oneIn(2) ? { peer: story.other(machine).place.name } : {};
+  story.order(machine.command('disconnect', () => machine.resource.disconnect(peer)));
+  return true;
+}
+
+function connect(story: Story): boolean {
+  const machine = story.some(isReady);
+  if (machine === undefined) return false;
+  const options = { discardMyData: false };
+  story.order(machine.command('connect', () => machine.resource.connect(options)));
+  return true;
+}
+
+function connectDiscard(story: Story): boolean {
+  const machine = story.some((one) => isReady(one) && !one.isPrimary);
+  if (machine === undefined) return false;
+  giveUp(story, machine, () => discard(machine));
+  return true;
+}
+
+export function discard(machine: Machine): Promise<void> {
+  const run = (): Promise<void> => machine.resource.connect({ discardMyData: true });
+  return machine.command('connect --discard-my-data', run);
+}
+
+/** Orders something by which this copy's own data may go. */
+export function giveUp(story: Story, machine: Machine, command: () => Promise<unknown>): void {
+  const copy = story.checker.branches.copy(machine);
+  const before = copy.givenUp;
+  copy.givenUp = true;
+  command().catch(() => {
+    copy.givenUp = before;
+  });
+}
+
+function resync(story: Story, full: boolean): boolean {
+  const machine = story.some(isReady);
+  if (machine === undefined) return false;
+  const name = full ? 'resync --full' : 'resync';
+  const command = (): Promise<void> =>
+    machine.command(name, () => machine.resource.resync({ full }));
+  if (full) giveUp(story, machine, command);
+  else story.order(command());
+  return true;
+}
+
+function resyncTo(story: Story, full: boolean): boolean {
+  const machine = story.some(isReady);
+  if (machine === undefined) return false;
+  const target = story.other(machine);
+  const run = (): Promise<unknown> => machine.resource.resync({ full, to: target.place.name });
+  const name = `resync --to ${target.name}${full ? ' --full' : ''}`;
+  if (full) giveUp(story, target, () => machine.command(name, run));
+  else story.order(machine.command(name, run));
+  return true;
+}
+
+function invalidate(story: Story): boolean {
+  const machine = story.some(isReady);
+  if (machine === undefined) return false;
+  giveUp(story, machine, () => machine.command('invalidate', () => machine.resource.invalidate()));
+  return true;
+}
+
+function mayGo(story: Story, machine: Machine): boolean {
+  return isReady(machine) && !(story.three && machine.isPrimary);
+}
+
+function down(story: Story): boolean {
+  const machine = story.some((one) => mayGo(story, one));
+  if (machine === undefined) return false;
+  if (machine.isPrimary) story.crew.leave(machine);
+  story.order(machine.down().catch(() => story.crew.rejoin(machine)));
+  return true;
+}
+
+function endDaemon(story: Story): boolean {
+  const machine = story.some((one) => mayGo(story, one));
+  if (machine === undefined) return false;
+  story.order(machine.end());
+  return true;
+}
+
+function up(story: Story): boolean {
+  const machine = story.some((one) => one.alive && !one.isUp && one.pending.size === 0);
+  if (machine === undefined) return false;
+  story.order(machine.start());
+  return true;
+}
+
+function reconfigure(story: Story): boolean {
+  const machine = story.some(isReady);
+  if (machine === undefined) return false;
+  const alExtents = story.dice.between(0, 5);
+  const config = { ...machine.config, alExtents };
+  const run = async (): Promise<void> => {
+    await machine.resource.reconfigure(config);
+    machine.config = config;
+  };
+  story.order(machine.command(`reconfigure al-extents ${alExtents}`, run));
+  return true;
+}

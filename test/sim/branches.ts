@@ -1,0 +1,107 @@
+/**
+ * The histories of the device and which copy holds what of them.
+ *
+ * A branch (simAddon.ts) begins where a copy is promoted without another one. A copy's place is a
+ * branch and its own currentUuid: by rule 6 it holds what was acknowledged up to that generation.
+ * Two copies of which each has acknowledged writes that the other lacks have parted.
+ */
+import { present } from '../../src/model/assert';
+import { DISK } from './cluster';
+import type { Machine } from './machine';
+import type { Branch, SimModel } from './simAddon';
+
+interface Fork {
+  readonly parent: Branch;
+  /** currentUuid of the copy that it began with. */
+  readonly uuid: bigint;
+}
+
+export interface Copy {
+  branch: Branch;
+  /** As its superblock had it when last seen. */
+  uuid: bigint;
+  /** Its node lost power since it was known to hold all: what was not flushed may be missing. */
+  weak: boolean;
+  /** A resync of it has begun and not finished: it holds nothing for certain. */
+  mixed: boolean;
+  /** Writes were acknowledged on it while it was mixed. */
+  servedMixed: boolean;
+  /** The administrator gave up what it alone has. */
+  givenUp: boolean;
+}
+
+export class Branches {
+  private readonly copies = new Map<Machine, Copy>();
+  private readonly forks = new Map<Branch, Fork>();
+
+  constructor(
+    private readonly model: SimModel,
+    machines: readonly Machine[],
+  ) {
+    for (const machine of machines) {
+      this.copies.set(machine, {
+        branch: 0,
+        uuid: 0n,
+        weak: false,
+        mixed: false,
+        servedMixed: false,
+        givenUp: false,
+      });
+    }
+  }
+
+  copy(machine: Machine): Copy {
+    return present(this.copies.get(machine), 'a machine of the cluster');
+  }
+
+  /** Looks at what its superblock says. */
+  see(machine: Machine): Copy {
+    const copy = this.copy(machine);
+    if (machine.isUp) {
+      copy.uuid = machine.metadata().currentUuid;
+    }
+    return copy;
+  }
+
+  /** The copy, as it was when last seen, goes on without the others; `checked`: as it must be. */
+  fork(machine: Machine, checked: boolean): Branch {
+    const copy = this.copy(machine);
+    const held = checked ? { uuid: copy.uuid, powerLost: copy.weak } : undefined;
+    const branch = this.model.fork(copy.branch, machine.node, DISK, held);
+    this.forks.set(branch, { parent: copy.branch, uuid: copy.uuid });
+    this.place(copy, branch);
+    return branch;
+  }
+
+  /** The copy holds all of that branch. */
+  place(copy: Copy, branch: Branch): void {
+    copy.branch = branch;
+    copy.mixed = copy.weak = copy.servedMixed = copy.givenUp = false;
+  }
+
+  /** Acknowledged writes that the copy has by its history and the other one has not. */
+  exclusive(copy: Copy, other: Copy): number {
+    if (copy.mixed && !copy.servedMixed) return 0;
+    const otherLine = this.ancestors(other);
+    let count = 0;
+    for (const { branch, uuid } of this.ancestors(copy)) {
+      const common = otherLine.find((place) => place.branch === branch);
+      const beyond = this.model.acknowledgedAfter(branch, uuid);
+      if (common !== undefined) {
+        return count + Math.max(0, this.model.acknowledgedAfter(branch, common.uuid) - beyond);
+      }
+      count += this.model.facts(branch).acknowledged - beyond;
+    }
+    return count;
+  }
+
+  /** Its own place and, for each branch it descends from, where it left that. */
+  private ancestors(copy: Copy): { readonly branch: Branch; readonly uuid: bigint }[] {
+    const line = [{ branch: copy.branch, uuid: copy.uuid }];
+    for (let fork = this.forks.get(copy.branch); fork !== undefined;) {
+      line.push({ branch: fork.parent, uuid: fork.uuid });
+      fork = this.forks.get(fork.parent);
+    }
+    return line;
+  }
+}

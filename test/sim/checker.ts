@@ -1,0 +1,218 @@
+/**
+ * Watches what the resources say and do, and what follows for the copies: who continues which
+ * history, which resync may overwrite what, that no two Primaries are connected, that no command
+ * waits for ever. What clients read and what copies hold is checked by the world's model.
+ */
+import type { EstablishPlan } from '../../src/plane/plane';
+import type { DeviceChange } from '../../src/resource/device';
+import { isTarget } from '../../src/rules/transitions';
+import { Branches } from './branches';
+import type { Copy } from './branches';
+import { MOST_US } from './cluster';
+import type { Cluster, Observer } from './cluster';
+import type { Machine } from './machine';
+import type { Branch } from './simAddon';
+import { Violation } from './violation';
+
+/** A resync under way: what its source had. */
+interface Copying {
+  readonly source: Machine;
+  branch: Branch;
+  weak: boolean;
+}
+
+export class Checker implements Observer {
+  readonly branches: Branches;
+  /** Split brains that were reported and not resolved, as `alpha beta`: by whom, with whom. */
+  readonly splits = new Set<string>();
+  private readonly copying = new Map<Machine, Copying>();
+  private readonly targets = new Map<string, boolean>();
+  private readonly primaries = new Set<Machine>();
+  private readonly up = new Set<Machine>();
+  failure: Error | undefined;
+
+  constructor(
+    private readonly cluster: Cluster,
+    private readonly onPromoted: (machine: Machine, branch: Branch) => void,
+  ) {
+    this.branches = new Branches(cluster.world.model, cluster.machines);
+  }
+
+  /** Called by the state gate: whatever is wrong is thrown by check(), outside of it. */
+  changed(machine: Machine, change: DeviceChange): void {
+    try {
+      this.look(machine, change);
+    } catch (error) {
+      this.failure ??= error instanceof Error ? error : new Error(String(error));
+    }
+  }
+
+  /** From here on one of both counts on the other; what is out of sync is known. */
+  establishes(machine: Machine, peer: Machine, plan: EstablishPlan): void {
+    try {
+      if (plan.resync === 'target') this.resyncBegins(machine, peer);
+      else if (plan.resync === 'none') this.joined(machine, peer);
+    } catch (error) {
+      this.failure ??= error instanceof Error ? error : new Error(String(error));
+    }
+  }
+
+  check(): void {
+    if (this.failure !== undefined) throw this.failure;
+    const nowUs = this.cluster.world.nowUs();
+    for (const { pending } of this.cluster.machines) {
+      for (const { name, sinceUs } of pending) {
+        if (nowUs - sinceUs > MOST_US) throw new Violation(`${name} does not end`);
+      }
+    }
+  }
+
+  crashed(machine: Machine, how: 'process' | 'power'): void {
+    const copy = this.branches.copy(machine);
+    if (how === 'power') copy.weak = true;
+    this.left(machine);
+  }
+
+  /** The administrator allows that what only this copy has is overwritten. */
+  givesUp(machine: Machine): void {
+    this.branches.copy(machine).givenUp = true;
+  }
+
+  private look(machine: Machine, change: DeviceChange): void {
+    if (change.type === 'splitBrain') this.splits.add(`${machine.name} ${change.peer}`);
+    const { state } = machine;
+    if (state === undefined) {
+      this.left(machine);
+      return;
+    }
+    if (!this.up.has(machine)) this.attached(machine);
+    for (const other of this.cluster.others(machine)) this.lookAtPeer(machine, other);
+    if (state.role === 'Primary' && !this.primaries.has(machine)) this.promoted(machine);
+    if (state.role !== 'Primary') this.primaries.delete(machine);
+    this.branches.see(machine);
+    this.refuseTwoPrimaries(machine);
+  }
+
+  /** Whether a resync had finished when the process died, its superblock tells. */
+  private attached(machine: Machine): void {
+    this.up.add(machine);
+    const copy = this.branches.see(machine);
+    const copying = this.copying.get(machine);
+    this.copying.delete(machine);
+    if (copying !== undefined && machine.metadata().consistent) this.adopt(copy, copying);
+  }
+
+  private left(machine: Machine): void {
+    this.up.delete(machine);
+    this.primaries.delete(machine);
+    for (const other of this.cluster.others(machine)) this.targets.delete(pair(machine, other));
+  }
+
+  private lookAtPeer(machine: Machine, other: Machine): void {
+    const key = pair(machine, other);
+    const { replicationState } = machine.peer(other);
+    const target = isTarget(replicationState);
+    if (!target && this.targets.get(key) === true) this.resyncEnds(machine);
+    this.targets.set(key, target);
+    if (replicationState === 'Established') this.splits.delete(key);
+  }
+
+  private resyncBegins(target: Machine, source: Machine): void {
+    const copy = this.branches.see(target);
+    const from = this.branches.see(source);
+    const lost = this.branches.exclusive(copy, from);
+    if (lost > 0 && !copy.givenUp) {
+      const what = `${lost} acknowledged writes that only ${target.name} has`;
+      throw new Violation(`${what} are overwritten from ${source.name} without an order`);
+    }
+    copy.mixed = true;
+    this.copying.set(target, { source, branch: from.branch, weak: from.weak });
+  }
+
+  private resyncEnds(target: Machine): void {
+    const copy = this.branches.see(target);
+    const copying = this.copying.get(target);
+    this.copying.delete(target);
+    if (copying !== undefined && target.metadata().consistent) this.adopt(copy, copying);
+  }
+
+  private adopt(copy: Copy, { branch, weak }: Copying): void {
+    const held = copy.branch === branch && !copy.weak && !copy.servedMixed && !copy.givenUp;
+    this.branches.place(copy, branch);
+    copy.weak = weak && !held;
+  }
+
+  /** Nothing is out of sync between them, they say. */
+  private joined(one: Machine, two: Machine): void {
+    const [a, b] = [this.branches.see(one), this.branches.see(two)];
+    const parted = [this.branches.exclusive(a, b), this.branches.exclusive(b, a)];
+    if (parted.some((count) => count > 0)) {
+      const what = `have ${parted.join(' and ')} writes of their own`;
+      throw new Violation(`${one.name} and ${two.name} are taken for equal but ${what}`);
+    }
+    const [from, to] = one.isPrimary || (!two.isPrimary && !a.weak) ? [a, b] : [b, a];
+    const { weak } = from;
+    this.branches.place(to, from.branch);
+    to.weak = weak;
+  }
+
+  private promoted(machine: Machine): void {
+    this.primaries.add(machine);
+    const copy = this.branches.copy(machine);
+    const source = this.liveSource(machine);
+    const branch =
+      copy.mixed && source !== undefined
+        ? this.forkWithSource(machine, source)
+        : this.branches.fork(machine, !copy.mixed);
+    for (const other of this.cluster.others(machine)) this.takeAlong(machine, other, branch);
+    this.onPromoted(machine, branch);
+  }
+
+  /** A Primary that is SyncTarget shows what its source has. */
+  private forkWithSource(machine: Machine, source: Machine): Branch {
+    this.branches.see(source);
+    const branch = this.branches.fork(source, true);
+    const copy = this.branches.copy(machine);
+    this.branches.place(copy, branch);
+    copy.mixed = copy.servedMixed = true;
+    return branch;
+  }
+
+  /** Who receives what the new Primary writes, or will when its resync ends, goes along. */
+  private takeAlong(machine: Machine, other: Machine, branch: Branch): void {
+    const copy = this.branches.copy(other);
+    if (other.running && machine.feeds(other) && !copy.mixed && !copy.weak) {
+      this.branches.place(copy, branch);
+    }
+    const source = this.liveSource(machine);
+    for (const copying of this.copying.values()) {
+      if (copying.source !== machine && copying.source !== source) continue;
+      copying.branch = branch;
+      copying.weak = false;
+    }
+  }
+
+  private liveSource(machine: Machine): Machine | undefined {
+    return this.cluster
+      .others(machine)
+      .find((other) => other.isUp && isTarget(machine.peer(other).replicationState));
+  }
+
+  private refuseTwoPrimaries(machine: Machine): void {
+    if (!machine.isPrimary) return;
+    for (const other of this.cluster.others(machine)) {
+      if (!other.isPrimary || !this.replicates(machine, other)) continue;
+      if (!this.replicates(other, machine)) continue;
+      throw new Violation(`${machine.name} and ${other.name} are connected and both Primary`);
+    }
+  }
+
+  private replicates(machine: Machine, other: Machine): boolean {
+    const { connectionState, replicationState } = machine.peer(other);
+    return connectionState === 'Connected' && replicationState !== 'Off';
+  }
+}
+
+function pair(machine: Machine, other: Machine): string {
+  return `${machine.name} ${other.name}`;
+}

@@ -1,0 +1,173 @@
+/**
+ * Puts everything in order, as a patient administrator would: no fault is left, every node runs,
+ * what parted is decided, and all copies come into sync within bounded time. Then nothing is in
+ * flight, all copies are identical and as the model says.
+ */
+import { discard, giveUp } from './administrator';
+import { DISK } from './cluster';
+import { healDisks, mendLinks } from './faults';
+import type { Machine } from './machine';
+import type { Story } from './story';
+import { Violation } from './violation';
+
+const ROUNDS = 40;
+const ROUND_US = 4_000_000;
+const IDLE_US = 60_000_000;
+
+export function heal(story: Story): void {
+  story.say('heal');
+  mendLinks(story);
+  for (const machine of story.machines) repair(story, machine);
+  for (let round = 0; round < ROUNDS; round += 1) {
+    if (story.cluster.until(() => inSync(story), ROUND_US)) return;
+    story.say(`round ${round}: ${describe(story)}`);
+    nudge(story, round);
+  }
+  throw new Violation(`it does not come into sync: ${describe(story)}`);
+}
+
+/** heal(), and afterwards every copy is looked at. */
+export function compare(story: Story): void {
+  heal(story);
+  story.crew.stop();
+  const { cluster, crew, checker } = story;
+  if (!cluster.until(() => crew.idle, IDLE_US)) {
+    throw new Violation(`requests are not answered: ${describe(story)}`);
+  }
+  heal(story);
+  const primary = story.primaries[0];
+  if (primary === undefined) throw new Violation('the Primary is gone');
+  const { model } = cluster.world;
+  const wrong = model.checkCopy(checker.branches.copy(primary).branch, primary.node, DISK);
+  if (wrong !== '') throw new Violation(`at rest ${primary.name} holds what it must not: ${wrong}`);
+  for (const other of cluster.others(primary)) {
+    const difference = model.compareCopies(primary.node, DISK, other.node, DISK);
+    if (difference !== '') {
+      throw new Violation(`${primary.name} and ${other.name} differ at rest: ${difference}`);
+    }
+  }
+  crew.start();
+}
+
+function repair(story: Story, machine: Machine): void {
+  healDisks(story, machine);
+  if (machine.paused) machine.resume();
+  if (machine.stalled) machine.unstall();
+  if (!machine.running) story.boot(machine);
+}
+
+function inSync(story: Story): boolean {
+  const [primary, ...more] = story.primaries;
+  if (primary === undefined || more.length > 0) return false;
+  if (primary.state?.diskState !== 'UpToDate') return false;
+  return story.cluster.others(primary).every((other) => isMirror(primary, other));
+}
+
+function isMirror(primary: Machine, other: Machine): boolean {
+  if (!other.isUp || other.state?.diskState !== 'UpToDate') return false;
+  const states = [primary.peer(other), other.peer(primary)];
+  if (states.some((state) => state.replicationState !== 'Established')) return false;
+  return primary.outOfSyncBytes(other) === 0 && other.outOfSyncBytes(primary) === 0;
+}
+
+/** One look at everything that keeps the copies apart. */
+function nudge(story: Story, round: number): void {
+  for (const machine of story.machines) restart(story, machine);
+  const [first, ...more] = story.primaries;
+  for (const machine of more) demote(story, machine);
+  for (const machine of story.machines) {
+    if (!machine.isUp) continue;
+    for (const other of story.cluster.others(machine)) reconcile(story, machine, other, round);
+  }
+  if (first === undefined) appoint(story, round);
+}
+
+/** A copy that failed is attached anew, a daemon that could not bring it up tries again. */
+function restart(story: Story, machine: Machine): void {
+  if (!machine.running) story.boot(machine);
+  else if (!machine.isUp && machine.pending.size === 0) story.order(machine.start());
+  else if (machine.state?.diskState === 'Failed') story.crash(machine, 'process');
+}
+
+function demote(story: Story, machine: Machine): void {
+  story.crew.leave(machine);
+  story.order(machine.command('demote', () => machine.resource.demote()));
+}
+
+function appoint(story: Story, round: number): void {
+  const ready = story.machines.filter((machine) => machine.isUp);
+  const best = ready.filter((machine) => machine.state?.diskState === 'UpToDate');
+  const force = round > 3 && best.length === 0;
+  const [machine] = best.length > 0 ? [story.dice.pick(best)] : ready;
+  if (machine === undefined) return;
+  story.order(machine.command('promote', () => machine.resource.promote({ force })));
+}
+
+function reconcile(story: Story, machine: Machine, other: Machine, round: number): void {
+  const { connectionState, replicationState, reason } = machine.peer(other);
+  if (connectionState === 'StandAlone') {
+    if (reason.startsWith('split brain')) decide(story, machine, other, round);
+    else if (reason.startsWith('reverted')) takeBack(story, machine, round);
+    else connect(story, machine);
+  } else if (connectionState === 'Connected' && replicationState === 'Off' && round > 1) {
+    unblock(story, machine, other, round);
+  }
+}
+
+function connect(story: Story, machine: Machine): void {
+  const options = { discardMyData: false };
+  story.order(machine.command('connect', () => machine.resource.connect(options)));
+}
+
+/** Split brain: the one that is not Primary, else the second, gives up. */
+function decide(story: Story, machine: Machine, other: Machine, round: number): void {
+  const [first, second] = [machine, other].sort((a, b) => (a.name < b.name ? -1 : 1));
+  const victim = second?.isPrimary === true && first?.isPrimary === false ? first : second;
+  if (victim !== machine) {
+    connect(story, machine);
+    return;
+  }
+  if (machine.isPrimary) demote(story, machine);
+  else if (round % 4 === 3) takeBack(story, machine, 0);
+  else giveUp(story, machine, () => discard(machine));
+}
+
+function takeBack(story: Story, machine: Machine, round: number): void {
+  if (machine.isPrimary) {
+    if (round > 2) demote(story, machine);
+    return;
+  }
+  const run = (): Promise<unknown> => machine.resource.resync({ full: true });
+  giveUp(story, machine, () => machine.command('resync --full', run));
+}
+
+/** Connected and waiting: a newer but unusable copy is given up; of none usable one is taken. */
+function unblock(story: Story, machine: Machine, other: Machine, round: number): void {
+  const own = machine.state?.diskState;
+  if (own !== 'Inconsistent') return;
+  const { diskState } = machine.peer(other);
+  if (diskState === 'UpToDate' || diskState === 'Consistent') {
+    if (machine.isPrimary) demote(story, machine);
+    else takeBack(story, machine, 0);
+  } else if (round % 3 === 2 && story.primaries.length === 0) {
+    story.order(
+      machine.command('promote --force', () => machine.resource.promote({ force: true })),
+    );
+  }
+}
+
+export function describe(story: Story): string {
+  return story.machines
+    .map((machine) => {
+      const { state } = machine;
+      if (state === undefined) return `${machine.name} is ${machine.running ? 'not up' : 'off'}`;
+      const peers = story.cluster.others(machine).map((other) => {
+        const peer = machine.peer(other);
+        const left = machine.outOfSyncBytes(other);
+        const words = `${peer.connectionState} ${peer.replicationState} ${peer.diskState}`;
+        return `${other.name} ${words} ${left} (${peer.reason})`;
+      });
+      return `${machine.name} ${state.role} ${state.diskState}: ${peers.join(', ')}`;
+    })
+    .join('; ');
+}

@@ -1,0 +1,173 @@
+/**
+ * One seed: from fresh disks through operations and faults to a clean end. Throws a Violation
+ * when an invariant does not hold.
+ */
+import { ORDERS, RECOVERIES } from './administrator';
+import { Cluster, DISK } from './cluster';
+import { ENDS, FAULTS } from './faults';
+import { compare, heal } from './healing';
+import type { Machine } from './machine';
+import { drawPlan } from './plan';
+import type { Plan } from './plan';
+import type { SimAddon } from './simAddon';
+import { Story } from './story';
+import type { Action } from './story';
+import { Violation } from './violation';
+
+const LEAST_OPERATIONS = 2000;
+const LEAST_FAULTS = 20;
+const MOST_ACTIONS = 400;
+
+const PICKED = [...FAULTS, ...ORDERS];
+const ALWAYS = [...ENDS, ...RECOVERIES];
+
+export interface Outcome {
+  readonly seed: number;
+  /** What is wrong; absent: nothing. */
+  readonly failure?: string;
+  readonly operations: number;
+  readonly virtualMs: number;
+  /** By kind: as the run made them, and as the world says they hit. */
+  readonly faults: Readonly<Record<string, number>>;
+  readonly hits: Readonly<Record<string, number>>;
+  readonly actions: number;
+  readonly hash: string;
+  readonly trace?: string;
+}
+
+export function runSeed(addon: SimAddon, seed: number, tracing: boolean): Outcome {
+  const plan = drawPlan(seed, PICKED);
+  const cluster = new Cluster(addon, plan, tracing);
+  const history = new History(cluster, plan);
+  let failure: string | undefined;
+  try {
+    history.run();
+  } catch (error) {
+    failure = error instanceof Violation ? error.message : String((error as Error).stack);
+  }
+  const outcome = history.outcome(failure, tracing);
+  cluster.world.close();
+  return outcome;
+}
+
+class History {
+  private readonly story: Story;
+  private readonly actions: readonly Action[];
+  private done = 0;
+
+  constructor(
+    private readonly cluster: Cluster,
+    private readonly plan: Plan,
+  ) {
+    this.story = new Story(cluster);
+    const picked = PICKED.flatMap((action) => {
+      const weight = plan.weights.get(action.name);
+      return weight === undefined ? [] : [{ ...action, weight }];
+    });
+    this.actions = [...picked, ...ALWAYS];
+  }
+
+  run(): void {
+    this.begin();
+    while (!this.isEnough()) {
+      this.act();
+      const { dice } = this.story;
+      if (dice.oneIn(this.plan.healOneIn)) {
+        if (dice.oneIn(3)) compare(this.story);
+        else heal(this.story);
+      }
+    }
+    compare(this.story);
+    this.end();
+  }
+
+  outcome(failure: string | undefined, tracing: boolean): Outcome {
+    const { world } = this.cluster;
+    return {
+      seed: this.plan.seed,
+      ...(failure === undefined ? {} : { failure }),
+      operations: world.operations(),
+      virtualMs: Math.round(world.nowUs() / 1000),
+      faults: Object.fromEntries(this.story.faults),
+      hits: world.faults(),
+      actions: this.done,
+      hash: world.traceHash().toString(16),
+      ...(tracing ? { trace: this.trace() } : {}),
+    };
+  }
+
+  /** What the machines did and what the world delivered, by time. */
+  private trace(): string {
+    const lines = [...this.cluster.said, ...this.cluster.world.traceText().split('\n')];
+    const timed = lines
+      .filter((line) => line !== '')
+      .map((line) => ({ at: parseFloat(line), line }));
+    return timed
+      .sort((a, b) => a.at - b.at)
+      .map(({ line }) => line)
+      .join('\n');
+  }
+
+  private isEnough(): boolean {
+    if (this.done >= MOST_ACTIONS) return true;
+    const { faultCount } = this.story;
+    return faultCount >= LEAST_FAULTS && this.cluster.world.operations() >= LEAST_OPERATIONS;
+  }
+
+  /** Fresh metadata everywhere, everything up, the first copy UpToDate. */
+  private begin(): void {
+    const { cluster, story } = this;
+    for (const machine of cluster.machines) {
+      machine.boot();
+      cluster.finish(create(machine, cluster.machines.length), 'create-md');
+      cluster.finish(machine.start(), 'up');
+    }
+    const [first] = cluster.machines;
+    if (first === undefined) throw new Error('there is no node');
+    cluster.world.model.setDevice(Number(first.metadata().sizeBytes));
+    const promoted = first.command('promote --force', () =>
+      first.resource.promote({ force: true }),
+    );
+    cluster.finish(promoted, 'the first promotion');
+    if (story.dice.oneIn(2)) heal(story);
+  }
+
+  private act(): void {
+    const { story, cluster } = this;
+    cluster.pass(story.dice.between(0, this.plan.pauseUs));
+    const action = story.dice.weighted(this.actions);
+    this.done += 1;
+    if (!action.run(story)) return;
+    if (action.fault) story.faults.set(action.name, (story.faults.get(action.name) ?? 0) + 1);
+  }
+
+  /** A clean end leaves nothing to be recovered. */
+  private end(): void {
+    const { story, cluster } = this;
+    for (const machine of cluster.machines) {
+      story.crew.leave(machine);
+      cluster.finish(machine.end(), 'the end');
+    }
+    for (const machine of cluster.machines) {
+      cluster.finish(machine.start(), 'up after a clean end');
+      if (machine.metadata().crashed) {
+        throw new Violation(`a clean end of ${machine.name} counts as a crash`);
+      }
+    }
+  }
+}
+
+function create(machine: Machine, nodes: number): Promise<unknown> {
+  const { disk, metaDisk, name } = machine.place;
+  const resource = machine.config.name;
+  const maxPeers = Math.max(1, nodes - 1);
+  if (disk !== DISK) throw new Error('the disk has another name');
+  return machine.plane.createMetadata({
+    resource,
+    node: name,
+    disk,
+    metaDisk,
+    maxPeers,
+    force: false,
+  });
+}

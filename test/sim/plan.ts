@@ -1,0 +1,87 @@
+/**
+ * What one seed picks before it begins (swarm testing): sizes, options, clients, and how often
+ * each operation and fault comes, many of them never.
+ */
+import type { Options } from './configuration';
+import { Dice } from './dice';
+import type { ClientHabits } from './simAddon';
+
+const MIB = 1 << 20;
+const KIND_ABSENT_ONE_IN = 3;
+
+export interface Plan {
+  readonly seed: number;
+  readonly nodes: number;
+  readonly diskBytes: number;
+  readonly blockBytes: 512 | 4096;
+  readonly metaDisk: 'internal' | '/meta';
+  readonly options: Options;
+  readonly latencyUs: readonly [number, number];
+  readonly clients: readonly ClientHabits[];
+  /** By name of an action (actions.ts); absent: never. */
+  readonly weights: ReadonlyMap<string, number>;
+  /** Between two actions, at most. */
+  readonly pauseUs: number;
+  /** After an action everything is healed, one in so many. */
+  readonly healOneIn: number;
+}
+
+export interface ActionKind {
+  readonly name: string;
+  readonly weight: number;
+  /** With three nodes the loss of a Primary is not simulated. */
+  readonly onlyTwo?: boolean;
+}
+
+export function drawPlan(seed: number, kinds: readonly ActionKind[]): Plan {
+  const dice = new Dice(seed, 1);
+  const nodes = dice.oneIn(8) ? 3 : 2;
+  const wide = dice.oneIn(3);
+  const megabytes = wide ? dice.between(28, 44) : dice.between(5, 16);
+  return {
+    seed,
+    nodes,
+    diskBytes: megabytes * MIB,
+    blockBytes: dice.oneIn(3) ? 4096 : 512,
+    metaDisk: dice.oneIn(4) ? '/meta' : 'internal',
+    options: {
+      'resource.device': 'none',
+      'net.timeout-ms': dice.pick([300, 500, 1000, 3000]),
+      'disk.al-extents': dice.oneIn(3) ? 0 : dice.between(1, 6),
+    },
+    latencyUs: dice.oneIn(4) ? [100, 2000] : [20, 120],
+    clients: Array.from({ length: dice.between(1, 3) }, () => drawHabits(dice, wide)),
+    weights: drawWeights(dice, kinds, nodes),
+    pauseUs: dice.pick([5000, 20_000, 60_000]),
+    healOneIn: dice.between(3, 8),
+  };
+}
+
+function drawHabits(dice: Dice, wide: boolean): ClientHabits {
+  return {
+    depth: dice.between(1, 8),
+    pauseUs: dice.pick([500, 2000, 6000]),
+    largeOneIn: dice.oneIn(10) ? 4 : 150,
+    largeBytes: dice.oneIn(4) ? MIB : 128 << 10,
+    hotBytes: dice.oneIn(4) ? 0 : dice.between(1, 4) * MIB,
+    wide,
+    slow: dice.oneIn(8),
+    readPercent: dice.between(10, 40),
+    flushPercent: dice.pick([0, 2, 3, 10]),
+    zeroPercent: dice.pick([0, 5, 15]),
+  };
+}
+
+function drawWeights(
+  dice: Dice,
+  kinds: readonly ActionKind[],
+  nodes: number,
+): ReadonlyMap<string, number> {
+  const weights = new Map<string, number>();
+  for (const { name, weight, onlyTwo } of kinds) {
+    const absent = dice.oneIn(KIND_ABSENT_ONE_IN);
+    const scale = dice.pick([0.5, 1, 1, 3]);
+    if (!absent && !(onlyTwo === true && nodes > 2)) weights.set(name, weight * scale);
+  }
+  return weights;
+}
