@@ -133,14 +133,12 @@ Napi::Value supply_uuids(EngineRunner& runner, const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// (alExtents, timeoutMs)
+// (options)
 Napi::Value set_options(EngineRunner& runner, const Napi::CallbackInfo& info) {
-  const uint64_t al_extents = number_at(info, 0);
-  const uint64_t timeout_us = uint64_t{number_at(info, 1)} * 1000;
-  runner.post(EngineRunner::kNoTicket, false,
-              [al_extents, timeout_us](engine::Engine& engine, io::Io&, engine::Completion&) {
-                engine.set_options(al_extents, timeout_us);
-              });
+  runner.post(
+      EngineRunner::kNoTicket, false,
+      [options = options_of(info[0].As<Napi::Object>())](
+          engine::Engine& engine, io::Io&, engine::Completion&) { engine.set_options(options); });
   return info.Env().Undefined();
 }
 

@@ -148,6 +148,13 @@ void EventRing::disk_failed(const char* what, int error) {
   copy_text(event.detail, what);
 }
 
+void EventRing::io_error(const char* what, int error) {
+  if (io_error_waits_.exchange(true)) return;
+  Event& event = next(EventKind::kIoError);
+  event.error = error;
+  copy_text(event.detail, what);
+}
+
 void EventRing::metadata_changed(const meta::Superblock& superblock) {
   uint32_t named = 0;
   for (uint32_t slot = 0; slot < limits::kSlots; slot++) {
@@ -173,6 +180,8 @@ bool EventRing::try_take(Event& event, std::string& text) {
   } else if (event.kind == EventKind::kClientsChanged) {
     clients_wait_.store(false);
     event.count = client_count_.load();
+  } else if (event.kind == EventKind::kIoError) {
+    io_error_waits_.store(false);
   }
   arena_tail_.store(event.text_end, std::memory_order_release);
   tail_.store(tail + 1, std::memory_order_release);

@@ -31,6 +31,7 @@ enum class EventKind : uint8_t {
   kGenerationChanged,
   kClientsChanged,
   kDiskFailed,
+  kIoError,
   kCompleted,
   kEnded,
 };
@@ -41,12 +42,12 @@ struct Event {
   uint32_t slot = 0;
   uint32_t incarnation = 0;
   uint32_t count = 0;    // kClientsChanged
-  int32_t error = 0;     // kCompleted, kDiskFailed
+  int32_t error = 0;     // kCompleted, kDiskFailed, kIoError
   uint64_t ticket = 0;   // kCompleted
   uint32_t text_at = 0;  // kControl: place in the arena
   uint32_t text_bytes = 0;
   uint64_t text_end = 0;  // arena position when it is taken
-  char detail[160] = "";  // kLinkClosed, kDiskFailed, kCompleted
+  char detail[160] = "";  // kLinkClosed, kDiskFailed, kIoError, kCompleted
 };
 
 class EventRing final : public engine::EventSink {
@@ -71,6 +72,7 @@ class EventRing final : public engine::EventSink {
   void generation_changed() override;
   void clients_changed(uint32_t count) override;
   void disk_failed(const char* what, int error) override;
+  void io_error(const char* what, int error) override;
   void metadata_changed(const meta::Superblock& superblock) override;
 
   // The main thread. `text` receives a control frame's JSON.
@@ -110,6 +112,7 @@ class EventRing final : public engine::EventSink {
   std::atomic<bool> clients_wait_{false};
   std::atomic<uint32_t> client_count_{0};
   bool disk_failure_told_ = false;
+  std::atomic<bool> io_error_waits_{false};
   std::atomic<uint32_t> named_slots_{0};
   std::mutex metadata_mutex_;  // guards the three below
   bool metadata_known_ = false;

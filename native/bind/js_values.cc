@@ -104,6 +104,8 @@ const char* event_name(EventKind kind) {
       return "clientsChanged";
     case EventKind::kDiskFailed:
       return "diskFailed";
+    case EventKind::kIoError:
+      return "ioError";
     case EventKind::kCompleted:
       return "completed";
     case EventKind::kEnded:
@@ -163,6 +165,16 @@ CreateSpec create_spec_of(const Napi::Object& object) {
   return spec;
 }
 
+engine::Options options_of(const Napi::Object& object) {
+  engine::Options options;
+  options.al_extents = number_of(object, "alExtents");
+  options.timeout_us = uint64_t{number_of(object, "timeoutMs")} * 1000;
+  options.disk_timeout_us = uint64_t{number_of(object, "diskTimeoutMs")} * 1000;
+  const bool pass_on = text_of(object, "onIoError") == "pass_on";
+  options.on_io_error = pass_on ? engine::IoErrorPolicy::kPassOn : engine::IoErrorPolicy::kDetach;
+  return options;
+}
+
 StartSpec start_spec_of(const Napi::Object& object) {
   StartSpec spec;
   spec.disk = text_of(object, "disk");
@@ -171,8 +183,7 @@ StartSpec start_spec_of(const Napi::Object& object) {
   spec.attach.resource = text_of(object, "resource");
   spec.attach.node = text_of(object, "node");
   spec.attach.last_superblock = maybe_bigint(object, "lastSuperblockOffset").value_or(0);
-  spec.attach.al_extents = number_of(object, "alExtents");
-  spec.attach.timeout_us = uint64_t{number_of(object, "timeoutMs")} * 1000;
+  spec.attach.options = options_of(object);
   const auto peers = object.Get("peers").As<Napi::Array>();
   for (uint32_t index = 0; index < peers.Length(); index++) {
     spec.attach.peers.push_back(Napi::Value(peers.Get(index)).As<Napi::String>().Utf8Value());
@@ -197,6 +208,7 @@ engine::EstablishPlan plan_of(const Napi::Object& object) {
   if (role == "source") plan.resync = engine::ResyncRole::kSource;
   if (role == "target") plan.resync = engine::ResyncRole::kTarget;
   plan.exchange_bitmaps = flag_of(object, "exchangeBitmaps");
+  plan.peer_diskless = flag_of(object, "peerDiskless");
   plan.peer_current_uuid = bigint_of(object.Get("peerCurrentUuid"));
   return plan;
 }
@@ -271,6 +283,7 @@ Napi::Object statistics_object(Napi::Env env, const engine::Statistics& statisti
                                uint32_t named_slots) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("suspended", statistics.suspended.load(std::memory_order_relaxed));
+  set_bigint(object, "exposedUuid", relaxed(statistics.exposed_uuid));
   set_bigint(object, "heartbeat", relaxed(statistics.heartbeat));
   set_bigint(object, "readBytes", relaxed(statistics.read_bytes));
   set_bigint(object, "writtenBytes", relaxed(statistics.written_bytes));
@@ -310,6 +323,7 @@ Napi::Object event_object(Napi::Env env, const Event& event, const std::string& 
       object.Set("count", event.count);
       break;
     case EventKind::kDiskFailed:
+    case EventKind::kIoError:
       object.Set("detail", std::string(event.detail) + ": " + std::strerror(event.error));
       break;
     case EventKind::kCompleted:

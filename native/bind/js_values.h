@@ -22,6 +22,7 @@ uint64_t bigint_of(const Napi::Value& value);
 std::vector<uint64_t> bigints_of(const Napi::Value& array);
 
 CreateSpec create_spec_of(const Napi::Object& object);
+engine::Options options_of(const Napi::Object& object);
 StartSpec start_spec_of(const Napi::Object& object);
 host::DialSpec dial_spec_of(const Napi::Object& object);
 engine::EstablishPlan plan_of(const Napi::Object& object);

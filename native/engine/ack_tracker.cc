@@ -14,6 +14,7 @@ void AckTracker::admit(Outstanding& item, uint32_t peers, uint64_t now_us) {
   item.sequence = sequence_;
   item.admitted_us = now_us;
   item.waiting = peers;
+  item.reported = 0;
   item.local_done = false;
   entry(sequence_) = &item;
   items_.push_back(item);
@@ -43,6 +44,7 @@ bool AckTracker::reported(uint32_t slot, uint64_t sequence) {
   if (item == nullptr || item->sequence != sequence) return false;
   if ((item->waiting & (1u << slot)) == 0) return false;
   item->waiting &= ~(1u << slot);
+  item->reported |= 1u << slot;
   finish_if_done(*item);
   return true;
 }

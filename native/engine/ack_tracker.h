@@ -19,7 +19,8 @@ struct Outstanding {
   void* owner = nullptr;
   uint64_t sequence = 0;
   uint64_t admitted_us = 0;
-  uint32_t waiting = 0;  // peers (bit n: slot n) that have not reported
+  uint32_t waiting = 0;   // peers (bit n: slot n) that have not reported
+  uint32_t reported = 0;  // peers that have
   bool local_done = false;
   ListLink link;
 };

@@ -17,7 +17,7 @@ void Attach::start(const AttachSpec& spec, Completion& completion) {
   BM_ASSERT(!parts_.attached());
   spec_ = spec;
   completion_ = &completion;
-  parts_.timeout_us = spec.timeout_us;
+  parts_.options = spec.options;
   parts_.meta_disk = spec.meta_disk;
   parts_.internal = spec.internal;
   parts_.super = std::make_unique<meta::SuperblockStore>(parts_.io, spec.meta_disk);
@@ -169,7 +169,7 @@ void Attach::superblock_saved(meta::Waiter& waiter, int error) {
   if (!attach.check(error, "writing the superblock")) return;
   parts.acks.continue_from(parts.superblock().write_sequence);
   parts.cooler.prepare(parts.log->extent_count());
-  parts.cooler.set_limit(attach.spec_.al_extents);
+  parts.cooler.set_limit(attach.spec_.options.al_extents);
   parts.is_attached = true;
   parts.gate.recheck();
   parts.metadata_changed();

@@ -17,6 +17,8 @@ class Attach {
   explicit Attach(Parts& parts);
 
   void start(const AttachSpec& spec, Completion& completion);
+  // Attached again under a running Primary: the peers serve until this copy is resynced from one.
+  bool held() const { return held_; }
 
  private:
   static void superblock_read(meta::Waiter& waiter, int error);
@@ -38,6 +40,7 @@ class Attach {
   Parts& parts_;
   AttachSpec spec_;
   bool tried_last_ = false;
+  bool held_ = false;
   Completion* completion_ = nullptr;
   meta::Waiter waiter_;
 };

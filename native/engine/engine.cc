@@ -64,11 +64,11 @@ void Engine::update_metadata(const MetadataPatch& patch, Completion& completion)
 
 void Engine::supply_uuids(std::span<const uint64_t> uuids) { parts_->gate.supply(uuids); }
 
-void Engine::set_options(uint64_t al_extents, uint64_t timeout_us) {
-  BM_ASSERT(timeout_us > 0);
-  parts_->timeout_us = timeout_us;
-  parts_->cooler.set_limit(al_extents);
-  parts_->peers.set_timeout(timeout_us);
+void Engine::set_options(const Options& options) {
+  BM_ASSERT(options.timeout_us > 0);
+  parts_->options = options;
+  parts_->cooler.set_limit(options.al_extents);
+  parts_->peers.set_timeout(options.timeout_us);
 }
 
 void Engine::close(Completion& completion) { parts_->shutdown.start(completion); }

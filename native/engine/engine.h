@@ -52,7 +52,7 @@ class Engine final : public io::BatchHandler {
   // ESTALE when if_current_uuid does not match. Durable when it completes with 0.
   void update_metadata(const MetadataPatch& patch, Completion& completion);
   void supply_uuids(std::span<const uint64_t> uuids);
-  void set_options(uint64_t al_extents, uint64_t timeout_us);
+  void set_options(const Options& options);
 
   // Closes links and clients; flushes, writes the bitmap, cools every extent, clears the in-use
   // flag (when attached and the disk has not failed); closes the disks.

@@ -31,44 +31,77 @@ void FlushPath::submit(nbd::Piece& piece) {
 }
 
 void FlushPath::begin(nbd::Piece& piece, Flush& flush) {
-  BM_ASSERT(!parts_.failed);
   flush.piece = &piece;
-  flush.error = 0;
+  if (!parts_.access.usable()) {
+    hold(flush);
+    return;
+  }
+  const bool local = parts_.access.local();
   parts_.acks.admit(flush.item, parts_.peers.receiving(), parts_.io.now_us());
-  parts_.disk.flush(flush.job);
+  if (local) parts_.disk.flush(flush.job);
   peer::FrameHeader header;
   header.type = peer::FrameType::kFlush;
   header.sequence = flush.item.sequence;
   for (uint32_t rest = flush.item.waiting; rest != 0; rest &= rest - 1) {
     parts_.peers.at(std::countr_zero(rest)).push(header);
   }
+  if (!local) parts_.acks.local_done(flush.item);
 }
 
 void FlushPath::local_flushed(disk::Job& job, int error) {
   auto& flush = *static_cast<Flush*>(job.owner);
   Parts& parts = flush.path->parts_;
-  flush.error = error;
   if (error != 0) parts.fail_disk("flushing the backing disk", error);
   parts.acks.local_done(flush.item);
 }
 
+// Without a disk here a peer that has the data must have flushed it.
 void FlushPath::flushed_everywhere(Outstanding& item) {
   auto& flush = *static_cast<Flush*>(item.owner);
   BM_ASSERT(item.waiting == 0);
-  flush.path->parts_.gate.acknowledge(flush.held);
+  FlushPath& path = *flush.path;
+  const DataAccess& access = path.parts_.access;
+  if (access.local() || (item.reported & access.holders()) != 0) {
+    path.parts_.gate.acknowledge(flush.held);
+  } else {
+    path.hold(flush);
+  }
 }
 
 void FlushPath::answer(HeldAck& held) {
   auto& flush = *static_cast<Flush*>(held.owner);
   FlushPath& path = *flush.path;
-  nbd::Piece& piece = *flush.piece;
-  const int error = flush.error != 0 ? flush.error : (held.failed ? EIO : 0);
-  nbd::Piece* next = path.backlog_.pop_front();
-  if (next != nullptr && !path.parts_.failed) {
-    path.begin(*next, flush);
+  if (held.failed && !path.parts_.access.usable()) {
+    path.hold(flush);
   } else {
-    path.flushes_.give_back(flush);
-    for (; next != nullptr; next = path.backlog_.pop_front()) path.parts_.refuse(*next);
+    path.finish(flush, held.failed ? EIO : 0);
+  }
+}
+
+void FlushPath::hold(Flush& flush) {
+  BM_ASSERT(!flush.link.linked());
+  held_.push_back(flush);
+  if (parts_.access.expired()) parts_.io.wake();
+}
+
+void FlushPath::retry() {
+  List<Flush, &Flush::link> again;
+  while (Flush* flush = held_.pop_front()) again.push_back(*flush);
+  while (Flush* flush = again.pop_front()) begin(*flush->piece, *flush);
+}
+
+void FlushPath::fail_held() {
+  while (Flush* flush = held_.pop_front()) finish(*flush, EIO);
+}
+
+void FlushPath::finish(Flush& flush, int error) {
+  BM_ASSERT(flush.piece != nullptr);
+  nbd::Piece& piece = *flush.piece;
+  nbd::Piece* next = backlog_.pop_front();
+  if (next != nullptr) {
+    begin(*next, flush);
+  } else {
+    flushes_.give_back(flush);
   }
   piece.done(piece, error);
 }

@@ -19,26 +19,32 @@ class FlushPath {
   explicit FlushPath(Parts& parts);
 
   void submit(nbd::Piece& piece);
+  // Flushes held because no copy could be flushed: again, or in vain (data_access).
+  void retry();
+  void fail_held();
   bool idle() const { return flushes_.used() == 0; }
 
  private:
   struct Flush {
     FlushPath* path = nullptr;
     nbd::Piece* piece = nullptr;
-    int error = 0;
     disk::Job job;
     Outstanding item;
     HeldAck held;
+    ListLink link;  // in held_
   };
 
   static void local_flushed(disk::Job& job, int error);
   static void flushed_everywhere(Outstanding& item);
   static void answer(HeldAck& held);
   void begin(nbd::Piece& piece, Flush& flush);
+  void hold(Flush& flush);
+  void finish(Flush& flush, int error);
 
   Parts& parts_;
   Slab<Flush> flushes_;
   List<nbd::Piece, &nbd::Piece::link> backlog_;
+  List<Flush, &Flush::link> held_;
 };
 
 }  // namespace blkmirror::engine

@@ -18,7 +18,7 @@ GenerationGate::GenerationGate(Parts& parts) : parts_(parts) {
 
 void GenerationGate::acknowledge(HeldAck& held) {
   BM_ASSERT(held.release != nullptr);
-  held.failed = parts_.failed || (abandoned_ && needed_);
+  held.failed = !parts_.access.usable() || (abandoned_ && needed_);
   if (held.failed || (!needed_ && !rotating_)) {
     held.release(held);
     return;
@@ -43,9 +43,9 @@ uint32_t GenerationGate::not_receiving_unshared() const {
 
 void GenerationGate::recheck() {
   BM_ASSERT(parts_.attached());
-  needed_ = not_receiving_unshared() != 0;
+  needed_ = own_missing_ || not_receiving_unshared() != 0;
   if (rotating_) return;
-  if (needed_ && abandoned_) {
+  if (!parts_.access.usable() || (needed_ && abandoned_)) {
     fail_held();
   } else if (needed_ && !held_.empty()) {
     rotate();
@@ -66,31 +66,40 @@ void GenerationGate::supply(std::span<const uint64_t> uuids) {
 
 void GenerationGate::rotate() {
   BM_ASSERT(!rotating_);
-  if (supplied_ == 0 || parts_.failed) return;  // suspended until supplied
+  if (supplied_ == 0 || !parts_.access.usable()) return;  // suspended until supplied
   const uint32_t missing = not_receiving_unshared();
-  BM_ASSERT(missing != 0);
+  BM_ASSERT(missing != 0 || own_missing_);
   for (uint32_t rest = missing; rest != 0; rest &= rest - 1) {
     parts_.peers.at(std::countr_zero(rest)).may_share = false;
   }
   supplied_ -= 1;
   const uint64_t uuid = supply_[supplied_];
   rotating_ = true;
+  began_diskless_ = parts_.failed;
+  before_uuid_ = parts_.superblock().current_uuid;
   meta::rotate_uuid(parts_.superblock(), missing, uuid);
-  sent_ = parts_.peers.receiving();
-  parts_.acks.admit(item_, sent_, parts_.io.now_us());
+  parts_.acks.admit(item_, parts_.peers.receiving(), parts_.io.now_us());
   announce(uuid, missing);
-  parts_.super->commit(waiter_);
+  if (began_diskless_) {
+    parts_.acks.local_done(item_);
+  } else {
+    parts_.super->commit(waiter_);
+  }
 }
 
 void GenerationGate::announce(uint64_t uuid, uint32_t missing) {
   std::byte names[peer::kNameBytes * limits::kSlots] = {};
   uint32_t count = 0;
-  for (uint32_t rest = missing; rest != 0; rest &= rest - 1) {
-    const std::string& name = parts_.peers.at(std::countr_zero(rest)).name;
+  const auto add = [&](const std::string& name) {
     BM_ASSERT(name.size() < peer::kNameBytes);
+    BM_ASSERT(count < limits::kSlots);
     std::memcpy(names + count * peer::kNameBytes, name.data(), name.size());
     count += 1;
+  };
+  for (uint32_t rest = missing; rest != 0; rest &= rest - 1) {
+    add(parts_.peers.at(std::countr_zero(rest)).name);
   }
+  if (parts_.failed) add(parts_.superblock().node);
   peer::FrameHeader header;
   header.type = peer::FrameType::kNewUuid;
   header.sequence = item_.sequence;
@@ -105,7 +114,6 @@ void GenerationGate::committed(meta::Waiter& waiter, int error) {
   auto& gate = *static_cast<GenerationGate*>(waiter.owner);
   if (error != 0) {
     gate.parts_.fail_disk("writing a new generation to the superblock", error);
-    return;
   }
   gate.parts_.acks.local_done(gate.item_);
 }
@@ -114,7 +122,10 @@ void GenerationGate::everywhere(Outstanding& item) {
   auto& gate = *static_cast<GenerationGate*>(item.owner);
   BM_ASSERT(gate.rotating_);
   gate.rotating_ = false;
-  if (gate.parts_.failed) return;
+  if (gate.parts_.failed && !gate.note_diskless()) {
+    gate.recheck();
+    return;
+  }
   gate.note_shared();
   gate.parts_.metadata_changed();
   gate.parts_.events.generation_changed();
@@ -126,15 +137,30 @@ void GenerationGate::everywhere(Outstanding& item) {
 void GenerationGate::note_shared() {
   const uint64_t uuid = parts_.superblock().current_uuid;
   BM_ASSERT(uuid != meta::kJustCreatedUuid);
-  for (uint32_t rest = sent_; rest != 0; rest &= rest - 1) {
+  for (uint32_t rest = item_.reported; rest != 0; rest &= rest - 1) {
     Peer& peer = parts_.peers.at(std::countr_zero(rest));
     if (peer.receiving) peer.current_uuid = uuid;
   }
 }
 
-void GenerationGate::fail() {
+// False when no copy with the data is known to have the new generation.
+bool GenerationGate::note_diskless() {
+  if ((item_.reported & parts_.access.holders()) == 0) return false;
+  exposed_uuid_ = parts_.superblock().current_uuid;
+  if (began_diskless_) own_missing_ = false;
+  return true;
+}
+
+void GenerationGate::disk_lost() {
+  BM_ASSERT(!parts_.failed);
+  own_missing_ = true;
+  exposed_uuid_ = rotating_ ? before_uuid_ : parts_.superblock().current_uuid;
+  BM_ASSERT(exposed_uuid_ != 0);
+}
+
+bool GenerationGate::exposes(uint64_t uuid) const {
   BM_ASSERT(parts_.failed);
-  fail_held();
+  return uuid == exposed_uuid_ || uuid == parts_.superblock().current_uuid;
 }
 
 void GenerationGate::abandon() {

@@ -22,7 +22,7 @@ struct Parts;
 struct HeldAck {
   void (*release)(HeldAck& held) = nullptr;
   void* owner = nullptr;
-  bool failed = false;  // detached or closed meanwhile: answer with an error
+  bool failed = false;  // no copy can vouch for it now, or the device was closed
   ListLink link;
 };
 
@@ -34,8 +34,13 @@ class GenerationGate {
   // The set of receiving peers, or what the metadata says of them, has changed.
   void recheck();
   void supply(std::span<const uint64_t> uuids);
-  // The copy was detached: what is held is answered with an error.
-  void fail();
+  // The backing disk is about to be gone: the own copy misses what comes from here on, and
+  // nothing is acknowledged before a newer generation is durable on a peer that has the data.
+  void disk_lost();
+  // Without a backing disk: the generation whose data clients have seen, and whether a copy of
+  // generation `uuid` has all of that.
+  uint64_t exposed_uuid() const { return exposed_uuid_; }
+  bool exposes(uint64_t uuid) const;
   // Clients are gone: nobody waits for an answer any more, so none is held.
   void abandon();
   bool closed() const { return rotating_ || !held_.empty(); }
@@ -51,15 +56,19 @@ class GenerationGate {
   void announce(uint64_t uuid, uint32_t missing);
   void release_held();
   void note_shared();
+  bool note_diskless();
   void fail_held();
 
   Parts& parts_;
   bool needed_ = false;
   bool rotating_ = false;
   bool abandoned_ = false;
+  bool own_missing_ = false;     // the own copy may share the generation and receives no more
+  bool began_diskless_ = false;  // the rotation under way
+  uint64_t before_uuid_ = 0;     // the generation before the rotation under way
+  uint64_t exposed_uuid_ = 0;
   std::array<uint64_t, kSupply> supply_{};
   uint32_t supplied_ = 0;
-  uint32_t sent_ = 0;  // peers told of the new generation
   Outstanding item_;
   meta::Waiter waiter_;
   List<HeldAck, &HeldAck::link> held_;

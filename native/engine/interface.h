@@ -23,6 +23,20 @@ struct Completion {
   void* owner = nullptr;
 };
 
+// What becomes of a copy whose disk cannot read or write data (on-io-error of DRBD).
+enum class IoErrorPolicy : uint8_t {
+  kDetach,  // it goes without a backing disk; a Primary serves from its peers
+  kPassOn,  // the client gets the error; what differs becomes out of sync
+};
+
+// What may change while attached.
+struct Options {
+  uint64_t al_extents = 0;        // how many may be hot before cooling starts; 0: no limit
+  uint64_t timeout_us = 6000000;  // for what a peer owes
+  IoErrorPolicy on_io_error = IoErrorPolicy::kDetach;
+  uint64_t disk_timeout_us = 0;  // an operation that takes longer means a failed disk; 0: never
+};
+
 // What a copy is made of. The owner has claimed and adopted the disks.
 struct AttachSpec {
   std::string resource;
@@ -36,8 +50,7 @@ struct AttachSpec {
   uint64_t last_superblock = 0;  // offset where it was last seen; 0: not known
   uint32_t block = 512;          // logical block size of the data disk
   bool fast_zero = false;        // the data disk is known to zero without writing
-  uint64_t al_extents = 0;
-  uint64_t timeout_us = 6000000;
+  Options options;
 };
 
 enum class Loss : uint8_t { kTimeout, kBrokenPipe, kNetworkFailure, kProtocolError };
@@ -46,6 +59,7 @@ enum class ResyncRole : uint8_t { kNone, kSource, kTarget };
 struct EstablishPlan {
   ResyncRole resync = ResyncRole::kNone;
   bool exchange_bitmaps = false;
+  bool peer_diskless = false;  // a Primary that lost its disk: its reads and writes are served
   uint64_t peer_current_uuid = 0;
 };
 
@@ -83,6 +97,8 @@ class EventSink {
   virtual void generation_changed() = 0;
   virtual void clients_changed(uint32_t count) = 0;
   virtual void disk_failed(const char* what, int error) = 0;
+  // The disk reported an error and stays attached.
+  virtual void io_error(const char* what, int error) = 0;
   // The superblock as it is durable now; before the completion of the command that caused it.
   virtual void metadata_changed(const meta::Superblock& superblock) = 0;
 
@@ -102,6 +118,8 @@ struct PeerStatistics {
 
 struct Statistics {
   std::atomic<bool> suspended{false};
+  // Without a backing disk: the generation whose data clients have seen; 0: there is a disk.
+  std::atomic<uint64_t> exposed_uuid{0};
   std::atomic<uint64_t> heartbeat{0};
   std::atomic<uint64_t> read_bytes{0};
   std::atomic<uint64_t> written_bytes{0};

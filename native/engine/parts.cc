@@ -24,6 +24,7 @@ Parts::Parts(io::Io& io_in, EventSink& events_in, Statistics& stats_in)
       zeroes(limits::kPieceBytes / limits::kPageBytes),
       disk(io_in, zeroes.page(0).data()),
       peers(*this),
+      access(*this),
       gate(*this),
       writes(*this),
       flushes(*this),
@@ -46,7 +47,7 @@ Parts::Parts(io::Io& io_in, EventSink& events_in, Statistics& stats_in)
 Parts::~Parts() { io.disarm(timer_); }
 
 void Parts::arm_timer() {
-  const uint64_t interval = std::clamp(timeout_us / 20, kLeastTickUs, kMostTickUs);
+  const uint64_t interval = std::clamp(options.timeout_us / 20, kLeastTickUs, kMostTickUs);
   io.arm(timer_, io.now_us() + interval);
 }
 
@@ -65,10 +66,6 @@ void Parts::tick() {
 
 void Parts::submit(nbd::Piece& piece) {
   BM_ASSERT(is_attached);
-  if (failed) {
-    refuse(piece);
-    return;
-  }
   switch (piece.kind) {
     case nbd::PieceKind::kRead:
       reads.submit(piece);
@@ -95,9 +92,15 @@ void Parts::answer_refused() {
 void Parts::fail_disk(const char* what, int error) {
   BM_ASSERT(error != 0);
   if (failed) return;
+  const bool serves = serving.active() && !shutdown.begun();
+  gate.disk_lost();
   failed = true;
-  peers.lose_all("the backing disk failed");
-  gate.fail();
+  if (serves) {
+    peers.lose_all_but(access.holders(), "the backing disk failed");
+  } else {
+    peers.lose_all("the backing disk failed");
+  }
+  gate.recheck();
   events.disk_failed(what, error);
 }
 
@@ -150,6 +153,7 @@ void Parts::count_read(uint32_t bytes) {
 // next still leave in this batch.
 void Parts::batch_end() {
   answer_refused();
+  access.batch_end();
   if (is_attached) {
     target.batch_end();
     exchange.batch_end();
@@ -165,7 +169,8 @@ void Parts::batch_end() {
 void Parts::publish_statistics() {
   if (!is_attached) return;
   constexpr auto kRelaxed = std::memory_order_relaxed;
-  stats.suspended.store(gate.closed(), kRelaxed);
+  stats.suspended.store(gate.closed() || !access.usable(), kRelaxed);
+  stats.exposed_uuid.store(failed ? gate.exposed_uuid() : 0, kRelaxed);
   stats.hot_extents.store(log->hot_count(), kRelaxed);
   stats.metadata_writes.store(log->page_writes() + bitmap->page_writes() + super->page_writes(),
                               kRelaxed);

@@ -12,6 +12,7 @@
 #include "engine/attach.h"
 #include "engine/bitmap_exchange.h"
 #include "engine/cooler.h"
+#include "engine/data_access.h"
 #include "engine/flush_path.h"
 #include "engine/generation_gate.h"
 #include "engine/interface.h"
@@ -46,7 +47,8 @@ struct Parts final : public nbd::Backend {
   // Answers a piece with EIO at the end of this batch.
   void refuse(nbd::Piece& piece);
 
-  // The copy is detached: nothing more is submitted to the disk, links and clients end.
+  // The copy is detached: nothing more is submitted to the disk. A Primary goes on with the peers
+  // that are in sync; every other link ends.
   void fail_disk(const char* what, int error);
   // Tells the owner that the superblock as it is now is durable.
   void metadata_changed() { events.metadata_changed(superblock()); }
@@ -70,7 +72,7 @@ struct Parts final : public nbd::Backend {
   Statistics& stats;
   bool is_attached = false;
   bool failed = false;
-  uint64_t timeout_us = 6000000;
+  Options options;
   io::DiskId meta_disk = io::kNoDisk;
   bool internal = true;
 
@@ -85,6 +87,7 @@ struct Parts final : public nbd::Backend {
   RangeLock ranges;
   AckTracker acks;
   Peers peers;
+  DataAccess access;
   GenerationGate gate;
   WritePath writes;
   FlushPath flushes;

@@ -68,9 +68,18 @@ Peer* Peers::find(std::string_view name) {
 
 void Peers::set_receiving(Peer& peer, bool receiving) {
   peer.receiving = receiving;
-  receiving_ = receiving ? receiving_ | peer.bit() : receiving_ & ~peer.bit();
+  const bool takes_writes = receiving && !peer.diskless;
+  receiving_ = takes_writes ? receiving_ | peer.bit() : receiving_ & ~peer.bit();
   BM_ASSERT((receiving_ & ~configured_) == 0);
   parts_.gate.recheck();
+}
+
+void Peers::note_diskless(Peer& peer) {
+  BM_ASSERT(peer.receiving);
+  if (peer.diskless) return;
+  peer.diskless = true;
+  set_receiving(peer, true);
+  BM_ASSERT((receiving_ & peer.bit()) == 0);
 }
 
 void Peers::connect(uint32_t slot, io::SocketId socket, uint32_t incarnation,
@@ -101,7 +110,7 @@ void Peers::open_next(Peer& peer) {
   peer.connecting = nullptr;
   const io::SocketId socket = peer.next_socket;
   peer.next_socket = io::kNoSocket;
-  if (parts_.failed) {
+  if (parts_.failed && !parts_.serving.active()) {
     parts_.io.shutdown(socket);
     parts_.io.close_socket(socket);
     completion.done(completion, EIO, "the backing disk failed");
@@ -109,7 +118,7 @@ void Peers::open_next(Peer& peer) {
   }
   BM_ASSERT(!peer.receiving);
   BM_ASSERT(peer.resync == ResyncRole::kNone);
-  peer.link->open(socket, peer.next_incarnation, parts_.timeout_us);
+  peer.link->open(socket, peer.next_incarnation, parts_.options.timeout_us);
   completion.done(completion, 0, "");
 }
 
@@ -137,7 +146,7 @@ void Peers::send_control(uint32_t slot, uint32_t incarnation, std::span<const st
 void Peers::establish(uint32_t slot, uint32_t incarnation, const EstablishPlan& plan,
                       Completion& completion) {
   Peer& peer = at(slot);
-  if (!peer.link->up() || peer.link->incarnation() != incarnation || parts_.failed) {
+  if (!peer.link->up() || peer.link->incarnation() != incarnation) {
     completion.done(completion, ESTALE, "the connection is gone");
     return;
   }
@@ -151,6 +160,7 @@ void Peers::establish(uint32_t slot, uint32_t incarnation, const EstablishPlan& 
   }
   peer.current_uuid = plan.peer_current_uuid;
   peer.resync = plan.resync;
+  peer.diskless = plan.peer_diskless;
   peer.may_share = true;
   set_receiving(peer, true);
   if (plan.resync != ResyncRole::kNone) {
@@ -159,7 +169,12 @@ void Peers::establish(uint32_t slot, uint32_t incarnation, const EstablishPlan& 
     completion.done(completion, 0, "");
     return;
   }
-  parts_.updates.mark_in_sync(slot, completion);
+  if (parts_.failed || peer.diskless) {
+    // Nothing is in sync with a copy that is not there.
+    completion.done(completion, 0, "");
+  } else {
+    parts_.updates.mark_in_sync(slot, completion);
+  }
   peer.link->allow_data();
 }
 
@@ -167,6 +182,12 @@ void Peers::establish(uint32_t slot, uint32_t incarnation, const EstablishPlan& 
 // not know: without a resync neither would ever reach it.
 bool Peers::still_holds(const Peer& peer, const EstablishPlan& plan) const {
   if (parts_.gate.rotating()) return false;
+  if (parts_.failed) {
+    return plan.resync == ResyncRole::kNone && !plan.peer_diskless &&
+           parts_.gate.exposes(plan.peer_current_uuid) &&
+           parts_.bitmap->out_of_sync_bytes(peer.slot) == 0;
+  }
+  if (plan.peer_diskless) return plan.resync == ResyncRole::kNone && !parts_.serving.active();
   if (plan.resync != ResyncRole::kNone) return true;
   if (plan.peer_current_uuid != parts_.superblock().current_uuid) return false;
   return parts_.bitmap->out_of_sync_bytes(peer.slot) == 0;
@@ -181,6 +202,14 @@ void Peers::set_timeout(uint64_t timeout_us) {
 void Peers::lose_all(const char* detail) {
   for (Peer& peer : peers_) {
     if (peer.configured) peer.link->lose(peer::LinkLoss::kNetworkFailure, detail);
+  }
+}
+
+void Peers::lose_all_but(uint32_t slots, const char* detail) {
+  BM_ASSERT((slots & ~receiving_) == 0);
+  for (Peer& peer : peers_) {
+    if (!peer.configured || (slots & peer.bit()) != 0) continue;
+    peer.link->lose(peer::LinkLoss::kNetworkFailure, detail);
   }
 }
 
@@ -303,6 +332,7 @@ const char* Peers::on_written(Peer& peer, std::span<const std::byte> payload) {
 void Peers::on_lost(peer::Link& link, peer::LinkLoss loss, const char* detail) {
   Peer& peer = at(link.slot());
   peer.resync = ResyncRole::kNone;
+  peer.diskless = false;
   parts_.stats.peers[peer.slot].resync_total_bytes.store(0, std::memory_order_relaxed);
   if (peer.receiving) set_receiving(peer, false);
   parts_.acks.peer_lost(peer.slot);

@@ -24,7 +24,8 @@ struct Peer {
   uint32_t slot = 0;
   std::string name;
   bool configured = false;
-  bool receiving = false;  // writes and flushes reach it
+  bool receiving = false;  // established: with a disk, writes and flushes reach it
+  bool diskless = false;   // a Primary without a backing disk: it lacks what it sends
   uint64_t current_uuid = 0;
   ResyncRole resync = ResyncRole::kNone;  // exchanging bitmaps, copying or finishing
   uint32_t applying = 0;                  // received writes and flushes not finished here
@@ -53,6 +54,8 @@ class Peers final : public peer::LinkOwner {
   uint32_t configured() const { return configured_; }
   uint32_t receiving() const { return receiving_; }
   void set_receiving(Peer& peer, bool receiving);
+  // The peer's frames say that its copy lacks what it sends.
+  void note_diskless(Peer& peer);
 
   void connect(uint32_t slot, io::SocketId socket, uint32_t incarnation, Completion& completion);
   void close_link(uint32_t slot, uint32_t incarnation);
@@ -62,6 +65,7 @@ class Peers final : public peer::LinkOwner {
 
   void set_timeout(uint64_t timeout_us);
   void lose_all(const char* detail);
+  void lose_all_but(uint32_t slots, const char* detail);
   void finish_applying(Peer& peer);
   bool all_idle() const;
   void tick(uint64_t now_us);

@@ -25,6 +25,7 @@ ReceivePath::ReceivePath(Parts& parts) : parts_(parts), items_(limits::kFramesIn
 
 const char* ReceivePath::refusal(const Peer& peer) const {
   if (!peer.receiving) return "a write before the connection was established";
+  if (parts_.failed) return "a write for a copy without a backing disk";
   return parts_.serving.on() ? "a write while this node is Primary" : nullptr;
 }
 
@@ -78,6 +79,10 @@ const char* ReceivePath::on_zeroes(Peer& peer, const peer::FrameHeader& header,
 }
 
 void ReceivePath::begin_write(Item& item) {
+  if ((item.header.flags & peer::kFlagDiskless) != 0) {
+    parts_.peers.note_diskless(*item.peer);
+    parts_.bitmap->set(item.peer->bit(), item.header.offset, item.length);
+  }
   // A resync block of ours that the peer has not written yet must not hold up its own write:
   // the peer drops the block when it arrives (it overlaps a write in flight there).
   parts_.source.yield(*item.peer, item.header.offset, item.length);
@@ -188,9 +193,10 @@ uint32_t ReceivePath::mark_missing(const Peer& peer, std::span<const std::byte> 
     const auto* text = reinterpret_cast<const char*>(names.data() + at);
     const std::string_view name(text, strnlen(text, peer::kNameBytes));
     Peer* other = parts_.peers.find(name);
-    if (other == nullptr || other == &peer) continue;
+    if (other == nullptr) continue;
     missing |= other->bit();
-    parts_.bitmap->set_all(other->slot);
+    // What the sender's own copy lacks, its frames tell one by one.
+    if (other != &peer) parts_.bitmap->set_all(other->slot);
   }
   return missing;
 }
@@ -205,7 +211,7 @@ void ReceivePath::bits_durable(meta::Waiter& waiter, int error) {
     return;
   }
   meta::Superblock& superblock = parts.superblock();
-  for (uint32_t rest = item.missing; rest != 0; rest &= rest - 1) {
+  for (uint32_t rest = item.missing & ~item.peer->bit(); rest != 0; rest &= rest - 1) {
     superblock.peers[std::countr_zero(rest)].flags |= meta::kPeerFullSync;
   }
   meta::rotate_uuid(superblock, item.missing, item.header.offset);

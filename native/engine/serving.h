@@ -23,6 +23,8 @@ class Serving {
   bool idle() const { return step_ == Step::kOff; }
   // Clients may be writing: only this node's writes count.
   bool on() const { return step_ == Step::kOn; }
+  // From the first client to the last flush.
+  bool active() const { return step_ != Step::kOff && step_ != Step::kWaiting; }
   void batch_end();
 
  private:

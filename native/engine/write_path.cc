@@ -52,15 +52,19 @@ void WritePath::range_granted(RangeEntry& range) {
 // Fixes once which copies receive the write; the others get their bits now.
 void WritePath::admit(Write& write) {
   BM_ASSERT(write.range.held);
+  if (!parts_.access.usable()) {
+    hold(write);
+    return;
+  }
   const nbd::Piece& piece = *write.piece;
   write.sent = parts_.peers.receiving();
+  write.local = parts_.access.local();
   const uint32_t missing = parts_.peers.configured() & ~write.sent;
   if (missing != 0) parts_.bitmap->set(missing, piece.offset, piece.length);
   parts_.acks.admit(write.item, write.sent, parts_.io.now_us());
   const uint64_t extent = piece.offset / limits::kExtentBytes;
-  if (parts_.failed) {
-    write.error = EIO;
-    parts_.acks.local_done(write.item);
+  if (!write.local) {
+    launch_diskless(write);
   } else if (parts_.log->hot(extent)) {
     launch(write);
   } else {
@@ -71,14 +75,20 @@ void WritePath::admit(Write& write) {
 void WritePath::extent_hot(meta::Waiter& waiter, int error) {
   auto& write = *static_cast<Write*>(waiter.owner);
   WritePath& path = *write.path;
-  if (error == 0 && !path.parts_.failed) {
-    path.launch(write);
-    return;
-  }
   if (error != 0) path.parts_.fail_disk("writing the activity log", error);
-  // No copy has seen the write.
-  write.error = EIO;
-  path.parts_.acks.local_done(write.item);
+  if (path.parts_.failed) {
+    path.launch_diskless(write);
+  } else {
+    path.launch(write);
+  }
+}
+
+// No backing disk: the peers alone get it.
+void WritePath::launch_diskless(Write& write) {
+  BM_ASSERT(!parts_.access.local());
+  write.local = false;
+  send(write);
+  parts_.acks.local_done(write.item);
 }
 
 // The extent is hot on stable storage: the write may go to the disk and to the peers.
@@ -101,6 +111,7 @@ void WritePath::send(Write& write) {
   header.sequence = write.item.sequence;
   header.offset = piece.offset;
   if (piece.durable) header.flags |= peer::kFlagDurable;
+  if (!write.local) header.flags |= peer::kFlagDiskless;
   std::byte length[8] = {};
   if (piece.kind == nbd::PieceKind::kWrite) {
     header.type = peer::FrameType::kData;
@@ -127,20 +138,29 @@ void WritePath::send(Write& write) {
 void WritePath::local_written(disk::Job& job, int error) {
   auto& write = *static_cast<Write*>(job.owner);
   Parts& parts = write.path->parts_;
-  write.error = error;
-  // Zeroes that must be durable are flushed.
-  if (error != 0 && parts.disk.failed()) parts.fail_disk("flushing the backing disk", error);
+  // Passed on to the client, unless the disk is detached and the peers answer for it.
+  if (error != 0 && !parts.access.data_error("writing to the backing disk", error)) {
+    write.error = error;
+  }
   parts.acks.local_done(write.item);
 }
 
 void WritePath::peer_missed(Outstanding& item, uint32_t slot) {
   auto& write = *static_cast<Write*>(item.owner);
-  write.path->parts_.bitmap->set(1u << slot, write.piece->offset, write.piece->length);
+  Parts& parts = write.path->parts_;
+  // Without a disk here nobody has it: it is held, and sent again.
+  if (!parts.access.local()) return;
+  parts.bitmap->set(1u << slot, write.piece->offset, write.piece->length);
 }
 
 void WritePath::written_everywhere(Outstanding& item) {
   auto& write = *static_cast<Write*>(item.owner);
-  Parts& parts = write.path->parts_;
+  WritePath& path = *write.path;
+  Parts& parts = path.parts_;
+  if (!path.kept(write)) {
+    path.hold(write);
+    return;
+  }
   // The peers may hold what this disk refused: they differ from now on.
   if (write.error != 0 && write.sent != 0) {
     parts.bitmap->set(write.sent, write.piece->offset, write.piece->length);
@@ -150,18 +170,58 @@ void WritePath::written_everywhere(Outstanding& item) {
   parts.gate.acknowledge(write.held);
 }
 
+// Some copy that has all data has this write, too.
+bool WritePath::kept(const Write& write) const {
+  if (parts_.access.local()) return true;
+  return (write.item.reported & parts_.access.holders()) != 0;
+}
+
 void WritePath::answer(HeldAck& held) {
   auto& write = *static_cast<Write*>(held.owner);
   WritePath& path = *write.path;
-  nbd::Piece& piece = *write.piece;
-  const int error = write.error != 0 ? write.error : (held.failed ? EIO : 0);
-  if (error == 0) path.parts_.count_write(piece.length);
-  nbd::Piece* next = path.backlog_.pop_front();
-  if (next != nullptr && !path.parts_.failed) {
-    path.begin(*next, write);
+  if (held.failed && !path.parts_.access.usable()) {
+    path.hold(write);
   } else {
-    path.writes_.give_back(write);
-    for (; next != nullptr; next = path.backlog_.pop_front()) path.parts_.refuse(*next);
+    path.finish(write, write.error != 0 ? write.error : (held.failed ? EIO : 0));
+  }
+}
+
+// With its range, where it has it: what overlaps stays in order.
+void WritePath::hold(Write& write) {
+  BM_ASSERT(!write.link.linked());
+  write.error = 0;
+  held_.push_back(write);
+  if (parts_.access.expired()) parts_.io.wake();
+}
+
+void WritePath::retry() {
+  List<Write, &Write::link> again;
+  while (Write* write = held_.pop_front()) again.push_back(*write);
+  while (Write* write = again.pop_front()) {
+    if (write->range.held) {
+      admit(*write);
+    } else {
+      begin(*write->piece, *write);
+    }
+  }
+}
+
+void WritePath::fail_held() {
+  while (Write* write = held_.pop_front()) {
+    if (write->range.held) parts_.ranges.release(write->range);
+    finish(*write, EIO);
+  }
+}
+
+void WritePath::finish(Write& write, int error) {
+  BM_ASSERT(!write.range.link.linked());
+  nbd::Piece& piece = *write.piece;
+  if (error == 0) parts_.count_write(piece.length);
+  nbd::Piece* next = backlog_.pop_front();
+  if (next != nullptr) {
+    begin(*next, write);
+  } else {
+    writes_.give_back(write);
   }
   piece.done(piece, error);
 }

@@ -24,19 +24,24 @@ class WritePath {
   explicit WritePath(Parts& parts);
 
   void submit(nbd::Piece& piece);
+  // Writes held because no copy could take them: again, or in vain (data_access).
+  void retry();
+  void fail_held();
   bool idle() const { return writes_.used() == 0; }
 
  private:
   struct Write {
     WritePath* path = nullptr;
     nbd::Piece* piece = nullptr;
-    uint32_t sent = 0;  // peers that were to receive it
+    uint32_t sent = 0;   // peers that were to receive it
+    bool local = false;  // the backing disk has it, or is to get it
     int error = 0;
     RangeEntry range;
     meta::Waiter heat;
     disk::Job job;
     Outstanding item;
     HeldAck held;
+    ListLink link;  // in held_
   };
 
   static void range_granted(RangeEntry& range);
@@ -49,11 +54,16 @@ class WritePath {
   void begin(nbd::Piece& piece, Write& write);
   void admit(Write& write);
   void launch(Write& write);
+  void launch_diskless(Write& write);
+  bool kept(const Write& write) const;
+  void hold(Write& write);
+  void finish(Write& write, int error);
   void send(Write& write);
 
   Parts& parts_;
   Slab<Write> writes_;
   List<nbd::Piece, &nbd::Piece::link> backlog_;
+  List<Write, &Write::link> held_;
 };
 
 }  // namespace blkmirror::engine

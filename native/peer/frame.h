@@ -47,7 +47,9 @@ inline constexpr uint32_t kNameBytes = 64;
 inline constexpr uint16_t kFlagEpoch = 1;     // a write completed since the previous frame
 inline constexpr uint16_t kFlagDurable = 2;   // FUA
 inline constexpr uint16_t kFlagMayUnmap = 4;  // Zeroes: space may be freed
-inline constexpr uint16_t kKnownFlags = 7;
+// Data, Zeroes: the sender has no backing disk and lacks this write.
+inline constexpr uint16_t kFlagDiskless = 8;
+inline constexpr uint16_t kKnownFlags = 15;
 
 struct FrameHeader {
   FrameType type = FrameType::kControl;

@@ -36,6 +36,7 @@ struct Events : engine::EventSink {
   uint32_t closed = 0;
   uint32_t generations = 0;
   bool disk_lost = false;
+  uint32_t io_errors = 0;
   std::vector<std::string> controls;
 
   void control(uint32_t, uint32_t, std::span<const std::byte> text) override {
@@ -51,6 +52,10 @@ struct Events : engine::EventSink {
   void clients_changed(uint32_t) override {}
   void disk_failed(const char* what, int) override {
     disk_lost = true;
+    log.emplace_back(what);
+  }
+  void io_error(const char* what, int) override {
+    io_errors += 1;
     log.emplace_back(what);
   }
   void metadata_changed(const meta::Superblock&) override {}
@@ -69,6 +74,7 @@ struct Copy {
   std::unique_ptr<engine::Statistics> stats;
   std::unique_ptr<engine::Engine> engine;
   uint32_t incarnation = 0;
+  engine::IoErrorPolicy on_io_error = engine::IoErrorPolicy::kDetach;
 
   Copy(io::SimWorld& in, std::string node, std::vector<std::string> others)
       : world(in),
@@ -120,7 +126,8 @@ struct Copy {
     spec.peers = peers;
     spec.data_disk = spec.meta_disk = disk;
     spec.data_disk_bytes = spec.meta_disk_bytes = kDiskBytes;
-    spec.al_extents = al_extents;
+    spec.options.al_extents = al_extents;
+    spec.options.on_io_error = on_io_error;
     Done done;
     engine->attach(spec, done.completion);
     wait(done);

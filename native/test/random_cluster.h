@@ -83,6 +83,7 @@ struct Member final : engine::EventSink {
     failed = true;
     trace(std::string("disk failed: ") + what);
   }
+  void io_error(const char* what, int) override { trace(std::string("disk error: ") + what); }
   void metadata_changed(const meta::Superblock& superblock) override { known = superblock; }
 
   void trace(const std::string& what) const {
@@ -138,8 +139,8 @@ struct Member final : engine::EventSink {
     spec.peers = peers;
     spec.data_disk = spec.meta_disk = disk;
     spec.data_disk_bytes = spec.meta_disk_bytes = disk_bytes;
-    spec.al_extents = al_extents;
-    spec.timeout_us = timeout_us;
+    spec.options.al_extents = al_extents;
+    spec.options.timeout_us = timeout_us;
     Done command;
     engine->attach(spec, command.completion);
     if (!done(command, "attaching")) die(name + ": attach failed");
@@ -202,6 +203,14 @@ struct Member final : engine::EventSink {
 
   uint32_t slot_of(const Member& other) const { return peers[0] == other.name ? 0 : 1; }
   MemberLink& link(const Member& other) { return links[slot_of(other)]; }
+  // Lost its disk and serves from a peer.
+  bool diskless() const { return failed && primary; }
+  // Of a Primary without a disk: the peer has all that its clients have seen.
+  bool may_use(const Member& other) const {
+    const uint64_t uuid = other.known.current_uuid;
+    return (uuid == known.current_uuid || uuid == stats->exposed_uuid) && out_of_sync(other) == 0 &&
+           (other.known.flags & meta::kConsistent) != 0;
+  }
   uint64_t out_of_sync(const Member& other) const {
     return stats->peers[slot_of(other)].out_of_sync_bytes;
   }
@@ -215,7 +224,7 @@ struct Member final : engine::EventSink {
   }
 };
 
-enum class Verdict : uint8_t { kInSync, kTarget, kSource, kWaits, kSplitBrain, kUnrelated };
+enum class Verdict : uint8_t { kInSync, kTarget, kSource, kServed, kWaits, kSplitBrain };
 
 struct Judgement {
   Verdict verdict = Verdict::kWaits;  // of the first node
@@ -226,6 +235,7 @@ struct Judgement {
 class Rules {
  public:
   static Judgement judge(const Member& own, const Member& peer) {
+    if (own.diskless()) return {own.may_use(peer) ? Verdict::kServed : Verdict::kWaits};
     const Superblock& a = own.known;
     const Superblock& b = peer.known;
     const bool a_new = a.current_uuid == meta::kJustCreatedUuid;
@@ -345,18 +355,22 @@ class Meeting {
                  std::to_string(told_[0].current_uuid) + " " +
                  std::to_string(told_[1].current_uuid));
     if (judgement_.verdict == Verdict::kSplitBrain) die("split brain");
+    if (judgement_.verdict == Verdict::kWaits && own(0).diskless()) return false;
     if (judgement_.verdict == Verdict::kWaits) die("no source");
     return pass(500);
   }
 
   engine::ResyncRole role_of(uint32_t i) const {
-    if (judgement_.verdict == Verdict::kInSync) return engine::ResyncRole::kNone;
+    const bool copied =
+        judgement_.verdict == Verdict::kSource || judgement_.verdict == Verdict::kTarget;
+    if (!copied) return engine::ResyncRole::kNone;
     const bool source = (judgement_.verdict == Verdict::kSource) == (i == 0);
     return source ? engine::ResyncRole::kSource : engine::ResyncRole::kTarget;
   }
 
   // What must be durable before the verdict is acted on.
   bool prepare() {
+    if (judgement_.verdict == Verdict::kServed) return pass(2000);
     const bool differ = told_[0].current_uuid != told_[1].current_uuid;
     for (uint32_t i = 0; i < 2; ++i) {
       engine::MetadataPatch wanted;
@@ -388,6 +402,7 @@ class Meeting {
       engine::EstablishPlan plan;
       plan.resync = role_of(i);
       plan.exchange_bitmaps = plan.resync != engine::ResyncRole::kNone;
+      plan.peer_diskless = peer(i).diskless();
       plan.peer_current_uuid = told_[1 - i].current_uuid;
       MemberLink& link = own(i).link(peer(i));
       link.role = plan.resync;

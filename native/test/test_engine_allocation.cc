@@ -79,6 +79,7 @@ struct QuietEvents : engine::EventSink {
   void generation_changed() override {}
   void clients_changed(uint32_t) override {}
   void disk_failed(const char*, int) override {}
+  void io_error(const char*, int) override {}
   void metadata_changed(const meta::Superblock&) override {}
 };
 

@@ -321,22 +321,48 @@ class History {
     node.attach(supply_);
   }
 
-  // The Primary's disk fails: its clients get errors, the Secondary takes over.
+  // The Primary's disk fails: the Secondary serves its clients, who see no error, over more than
+  // one connection; then it takes over.
   void fail_primary_disk(Member& other) {
     say("fail the Primary's disk");
     if (nodes_.size() > 2 || other.engine == nullptr || !primary().mirrors_to(other)) return;
     Member& old = primary();
-    for (auto& client : clients_) client->errors_allowed = true;
     break_disk(old);
     world_.run_until([&] { return old.failed || !old.mirrors_to(other); }, 1'000'000);
-    pass(between(0, 5000));
     const bool failed = old.failed;
+    // With the connection gone first nobody has the data.
+    if (!failed || !old.link(other).up) allow_errors(true);
+    for (uint64_t left = failed ? between(0, 5) : 0; left > 0; --left) serve_diskless(old, other);
+    pass(between(0, 5000));
     drop_clients();
-    for (auto& client : clients_) client->errors_allowed = false;
+    allow_errors(false);
+    if (failed && random_.chance(2)) withdraw_diskless(old);
     repair_disk(old);
     if (failed) primary_ = 1 - primary_;
     promote(primary_);
     check_all("after a disk failure");
+  }
+  void allow_errors(bool allowed) {
+    for (auto& client : clients_) client->errors_allowed = allowed;
+  }
+  void serve_diskless(Member& old, Member& other) {
+    pass(between(0, 50'000));
+    if (random_.chance(2)) return;
+    if (old.link(other).up) old.engine->close_link(old.slot_of(other), old.link(other).incarnation);
+    // What is held fails after the timeout.
+    const uint64_t until_us = world_.now_us() + old.timeout_us / 2;
+    for (uint32_t tries = 0; !fixture::join(old, other); ++tries) {
+      if (tries == kTries) die("a Primary without a disk is not served again");
+      if (tries > 5) pass(between(0, 50'000));
+      if (world_.now_us() > until_us) allow_errors(true);
+    }
+    if (world_.now_us() > until_us) allow_errors(true);
+  }
+  void withdraw_diskless(Member& node) {
+    fixture::Done command;
+    node.engine->withdraw(true, command.completion);
+    if (!node.done(command, "withdrawing")) die("a Primary without a disk cannot be demoted");
+    node.primary = false;
   }
 
   void close_secondary(Member& other) {

@@ -3,7 +3,6 @@
  * Pure; shown by `status` below the line it concerns.
  */
 import type { DeviceStatus, PeerStatus } from '../model/status';
-import { splitBrainLines } from './splitBrainWords';
 import type { Severity } from './style';
 
 export interface Hint {
@@ -17,10 +16,8 @@ export function deviceHints(device: DeviceStatus): readonly Hint[] {
   if (device.suspended) {
     hints.push({ text: 'I/O is suspended: writes wait for a decision', severity: 'bad' });
   }
-  if (device.diskState === 'Failed') {
-    const text = `the backing disk failed; replace it, then: blkmirror down ${name}; blkmirror \
-create-md ${name}; blkmirror up ${name}`;
-    hints.push({ text, severity: 'bad' });
+  if (device.diskState === 'Failed' || device.diskState === 'Diskless') {
+    hints.push({ text: `no backing disk; ${helpWithoutDisk(device)}`, severity: 'bad' });
   }
   if (needsFirstData(device)) {
     const text = `no copy is UpToDate; on the node whose data is to be kept: blkmirror promote \
@@ -36,13 +33,19 @@ export function peerHints(device: DeviceStatus, peer: PeerStatus): readonly Hint
   if (peer.reason !== '') {
     hints.push({ text: peer.reason, severity: standAlone ? 'bad' : 'warning' });
   }
-  for (const text of splitBrainLines(peer)) hints.push({ text, severity: 'plain' });
   const help = standAlone ? standAloneHelp(device, peer) : undefined;
   // A reason that names a command has said it already.
   if (help !== undefined && !peer.reason.includes('blkmirror ')) {
     hints.push({ text: help, severity: 'quiet' });
   }
   return hints;
+}
+
+function helpWithoutDisk({ name, role, peers }: DeviceStatus): string {
+  const server = peers.find((peer) => peer.replicationState === 'Established');
+  const served = role === 'Primary' && server ? `${server.name} serves reads and writes; ` : '';
+  return `${served}repair it, then: blkmirror attach ${name} (a new one first: blkmirror \
+create-md ${name})`;
 }
 
 /** Nobody has good data, and nobody who could bring it is awaited: a mirror just created. */

@@ -2,7 +2,6 @@
  * The configuration of one resource after defaults, resources.d and checks.
  */
 import type { HandlerName } from '../model/handlers';
-import type { ConfiguredPolicies } from '../model/policies';
 import type { NodeName, ResourceName } from '../model/states';
 
 export interface NodeConfig {
@@ -17,6 +16,10 @@ export interface NodeConfig {
   readonly metaDisk: string;
 }
 
+/** What becomes of a copy whose disk reports an error; the first is the default. */
+export const IO_ERROR_POLICIES = ['detach', 'pass_on', 'call-local-io-error'] as const;
+export type IoErrorPolicy = (typeof IO_ERROR_POLICIES)[number];
+
 export interface ResourceConfig {
   readonly name: ResourceName;
   /** The file it was read from, for messages. */
@@ -27,9 +30,11 @@ export interface ResourceConfig {
   readonly timeoutMs: number;
   readonly sndbufBytes: number;
   readonly rcvbufBytes: number;
-  readonly splitBrain: ConfiguredPolicies;
   /** 0: no limit. */
   readonly alExtents: number;
+  readonly onIoError: IoErrorPolicy;
+  /** A disk operation that takes longer means a failed disk; 0: never. */
+  readonly diskTimeoutMs: number;
   /** Commands for /bin/sh, by the event they are for. */
   readonly handlers: Readonly<Partial<Record<HandlerName, string>>>;
   readonly handlerTimeoutMs: number;

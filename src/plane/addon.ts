@@ -10,6 +10,7 @@ import type {
   AttachSpec,
   CreateMetadataSpec,
   DeviceEvent,
+  DeviceOptions,
   DeviceStatistics,
   DialSpec,
   DiskInfo,
@@ -47,7 +48,7 @@ export interface RawDevice {
   withdraw(ticket: number, force: boolean): boolean;
   updateMetadata(ticket: number, patch: MetadataPatch): boolean;
   supplyUuids(uuids: readonly bigint[]): void;
-  setOptions(alExtents: number, timeoutMs: number): void;
+  setOptions(options: DeviceOptions): void;
   /** Ends the attempt to attach, or closes; `ended` follows. */
   stop(): void;
   /** Whether the process may not end by itself meanwhile. */

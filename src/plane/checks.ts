@@ -3,7 +3,13 @@
  */
 import { MirrorError } from '../model/errors';
 import { MAX_CONTROL_BYTES, MAX_PEERS } from '../model/limits';
-import type { AttachSpec, CreateMetadataSpec, DialSpec, SocketOptions } from './plane';
+import type {
+  AttachSpec,
+  CreateMetadataSpec,
+  DeviceOptions,
+  DialSpec,
+  SocketOptions,
+} from './plane';
 
 const MAX_NAME_BYTES = 63;
 const MAX_UINT32 = 0xffff_ffff;
@@ -66,13 +72,14 @@ export function checkAttach(spec: AttachSpec): void {
   checkPath('meta-disk', spec.metaDisk);
   for (const peer of spec.peers) checkName("peer's name", peer);
   checkInteger('the number of peers', spec.peers.length, 0, MAX_PEERS);
-  checkDeviceOptions(spec.alExtents, spec.timeoutMs);
+  checkDeviceOptions(spec);
   checkInteger('the time to wait for the disk', spec.claimTimeoutMs, 0, MAX_INT32);
 }
 
-export function checkDeviceOptions(alExtents: number, timeoutMs: number): void {
-  checkInteger('al-extents', alExtents, 0, MAX_UINT32);
-  checkInteger('timeout-ms', timeoutMs, 1, MAX_INT32);
+export function checkDeviceOptions(options: DeviceOptions): void {
+  checkInteger('al-extents', options.alExtents, 0, MAX_UINT32);
+  checkInteger('timeout-ms', options.timeoutMs, 1, MAX_INT32);
+  checkInteger('disk-timeout-ms', options.diskTimeoutMs, 0, MAX_INT32);
 }
 
 export function checkDial(spec: DialSpec): void {

@@ -22,6 +22,7 @@ import type { ErrnoCodes } from './nativeErrors';
 import type {
   AttachSpec,
   DeviceEvent,
+  DeviceOptions,
   DevicePlane,
   DeviceStatistics,
   EstablishPlan,
@@ -58,16 +59,14 @@ export class NativeDevice implements DevicePlane {
   private onEnded: ((error: MirrorError | undefined) => void) | undefined;
   private ended = false;
   private servedPath: string | undefined;
-  private alExtents: number;
-  private timeoutMs: number;
+  private options: DeviceOptions;
 
   private constructor(
     private readonly host: DeviceHost,
     private readonly spec: AttachSpec,
     private readonly onEvent: (event: DeviceEvent) => void,
   ) {
-    this.alExtents = spec.alExtents;
-    this.timeoutMs = spec.timeoutMs;
+    this.options = spec;
     this.raw = new host.addon.Device(spec, (event) => this.receive(event));
   }
 
@@ -186,12 +185,11 @@ export class NativeDevice implements DevicePlane {
     this.raw.supplyUuids(uuids);
   }
 
-  setOptions(options: { readonly alExtents?: number; readonly timeoutMs?: number }): void {
-    const { alExtents = this.alExtents, timeoutMs = this.timeoutMs } = options;
-    checkDeviceOptions(alExtents, timeoutMs);
-    this.alExtents = alExtents;
-    this.timeoutMs = timeoutMs;
-    this.raw.setOptions(alExtents, timeoutMs);
+  setOptions(options: Partial<DeviceOptions>): void {
+    const next = { ...this.options, ...options };
+    checkDeviceOptions(next);
+    this.options = next;
+    this.raw.setOptions(next);
   }
 
   close(): Promise<void> {

@@ -79,11 +79,21 @@ export interface AttachSpec {
   readonly alExtents: number;
   /** Deadline for acknowledgements and pings. */
   readonly timeoutMs: number;
+  /** `pass_on`: an error of a read or write reaches the client; the disk stays. */
+  readonly onIoError: 'detach' | 'pass_on';
+  /** A disk operation that takes longer means a failed disk; 0: never. */
+  readonly diskTimeoutMs: number;
   /** How long to wait for the claim on the disk when another process still holds it. */
   readonly claimTimeoutMs: number;
   /** Where the superblock was last seen, for a disk that grew and so hides internal metadata. */
   readonly lastSuperblockOffset?: bigint;
 }
+
+/** What may change while attached; as in {@link AttachSpec}. */
+export type DeviceOptions = Pick<
+  AttachSpec,
+  'alExtents' | 'timeoutMs' | 'onIoError' | 'diskTimeoutMs'
+>;
 
 export interface PeerMetadata {
   readonly slot: Slot;
@@ -165,6 +175,8 @@ export interface PeerPatch {
 export interface EstablishPlan {
   readonly resync: 'none' | 'source' | 'target';
   readonly exchangeBitmaps: boolean;
+  /** The peer is a Primary that lost its disk: this copy serves its reads and writes. */
+  readonly peerDiskless: boolean;
   /** The peer's current generation, which a target takes over at the end of the resync. */
   readonly peerCurrentUuid: Uuid;
 }
@@ -183,8 +195,10 @@ export interface PeerStatistics {
 }
 
 export interface DeviceStatistics {
-  /** Acknowledgements are held. */
+  /** Acknowledgements are held, or requests wait for a copy that has the data. */
   readonly suspended: boolean;
+  /** Without a disk: the generation whose data clients have seen; 0n: there is a disk. */
+  readonly exposedUuid: Uuid;
   /** Raised by the data-plane thread at least twice a second. */
   readonly heartbeat: bigint;
   readonly readBytes: bigint;
@@ -218,8 +232,13 @@ export type DeviceEvent =
   /** The data plane (or a Primary, over the wire) began a new generation; it is durable here. */
   | { readonly type: 'generationChanged' }
   | { readonly type: 'clientsChanged'; readonly count: number }
-  /** The backing disk or its metadata failed; the copy is detached (Failed). */
-  | { readonly type: 'diskFailed'; readonly detail: string };
+  /**
+   * The backing disk or its metadata failed; the copy is detached. A Primary is served by the
+   * peers that are in sync; other links are closed.
+   */
+  | { readonly type: 'diskFailed'; readonly detail: string }
+  /** The disk reported an error and stays attached. */
+  | { readonly type: 'ioError'; readonly detail: string };
 
 export interface ServeSpec {
   /** Path of the unix socket; a stale one is replaced. */
@@ -260,7 +279,7 @@ export interface DevicePlane {
   /** New generations for the data plane to use when a peer is lost; at most 16 are kept. */
   supplyUuids(uuids: readonly Uuid[]): void;
   /** Changes what may change while attached. */
-  setOptions(options: { readonly alExtents?: number; readonly timeoutMs?: number }): void;
+  setOptions(options: Partial<DeviceOptions>): void;
 
   /** Flushes, cools, writes bitmap and superblock (a clean end), closes the disk. Twice is fine. */
   close(): Promise<void>;

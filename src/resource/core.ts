@@ -4,7 +4,6 @@
  */
 import type { Clock, Random } from '../model/clock';
 import { present } from '../model/assert';
-import { policiesTowards } from '../model/policies';
 import type { HandlerRunner } from '../model/handlers';
 import { DEVICE_TIMEOUT_MS } from '../model/limits';
 import type { NodeName, ResourceName } from '../model/states';
@@ -20,7 +19,7 @@ import type {
   Slot,
 } from '../plane/plane';
 import type { Identity } from '../rules/identity';
-import { isTarget } from '../rules/transitions';
+import { isAttached, isTarget } from '../rules/transitions';
 import { withDeadline } from './deadline';
 import type { StateFacts } from './frames';
 import { Handlers } from './handlers';
@@ -89,6 +88,11 @@ export class Core {
     return present(found, `${peer} has a slot`);
   }
 
+  /** The copy is there: its metadata can be changed. */
+  get hasDisk(): boolean {
+    return isAttached(this.gate.snapshot().diskState);
+  }
+
   slotOf(peer: NodeName): Slot {
     return this.peerMetadata(peer).slot;
   }
@@ -143,12 +147,9 @@ export class Core {
       outdated: metadata.outdated,
       crashed: metadata.crashed,
       crashedPrimary: metadata.crashedPrimary,
+      exposedUuid: this.device.statistics().exposedUuid,
       generation: metadata.generation,
       metGeneration: record.metGeneration,
-      promotedApart: record.promotedApart,
-      partedMs: record.partedMs,
-      promotedMs: metadata.promotedMs,
-      policies: policiesTowards(this.config.splitBrain, this.node, peer),
       rememberedGeneration: record.generation,
       writeSequence: metadata.writeSequence,
       sizeBytes: metadata.sizeBytes,

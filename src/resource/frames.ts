@@ -105,11 +105,11 @@ const WAITS = [
 const REFUSALS = ['sizesDiffer', 'blockSizesDiffer'] as const;
 const KINDS = [
   'inSync',
+  'served',
   'resync',
   'bothJustCreated',
   'waits',
   'splitBrain',
-  'yields',
   'reverted',
   'unrelated',
   'refused',
@@ -131,15 +131,10 @@ function readVerdict(frame: Fields): Verdict {
       return { kind, why: fields.oneOf('why', WAITS) };
     case 'refused':
       return { kind, why: fields.oneOf('why', REFUSALS) };
-    case 'yields':
-      return {
-        kind,
-        who: fields.oneOf('who', ['own', 'peer']),
-        force: fields.flag('force'),
-        handler: fields.oneOf('handler', ['pri-lost', 'pri-lost-after-sb']),
-      };
     case 'reverted':
       return { kind, who: fields.oneOf('who', ['own', 'peer', 'both']) };
+    case 'served':
+      return { kind, who: fields.oneOf('who', ['own', 'peer']) };
     default:
       return { kind };
   }

@@ -174,8 +174,7 @@ export class Link {
       throw new LinkEnd('the states changed during the handshake');
     }
     const names = { resource: this.core.name, own: this.core.node, peer: this.peer };
-    const copies = { own: told.identity, peer: heard.identity };
-    const refusal = refusalOf(verdict, names, copies);
+    const refusal = refusalOf(verdict, names);
     if (refusal !== undefined) throw new LinkEnd(refusal.message, refusal);
     this.checkFresh(true);
   }
@@ -210,6 +209,8 @@ export class Link {
     this.checkOpen();
     const told = present(this.told, 'the own hello is sent').identity;
     const now = this.core.identity(this.peer, this.owner.requests());
+    // Served, the Primary begins a generation at once.
+    if (verdict.kind === 'served') return;
     const marked = verdict.kind === 'inSync' && now.outOfSyncBytes > 0n;
     if (marked || now.currentUuid !== told.currentUuid) {
       throw new LinkEnd('a write came between the handshake and its end');
@@ -220,7 +221,7 @@ export class Link {
     const { role, diskState } = present(this.heard, 'the hello of the peer is there').identity;
     const resync = verdict.kind === 'resync';
     const shown = resync && verdict.direction === 'target' ? 'WFBitMapT' : 'WFBitMapS';
-    const agreed = verdict.kind === 'inSync' || verdict.kind === 'bothJustCreated';
+    const agreed = ['inSync', 'served', 'bothJustCreated'].includes(verdict.kind);
     const idle = agreed ? 'Established' : 'Off';
     const change = {
       connectionState: 'Connected',
@@ -316,9 +317,12 @@ export class Link {
 function planOf(verdict: Verdict, heard: Hello): EstablishPlan | undefined {
   if (endsStandAlone(verdict)) return undefined;
   const peerCurrentUuid = heard.identity.currentUuid;
-  if (verdict.kind === 'inSync') return { resync: 'none', exchangeBitmaps: false, peerCurrentUuid };
+  const peerDiskless = verdict.kind === 'served' && verdict.who === 'peer';
+  if (verdict.kind === 'inSync' || verdict.kind === 'served') {
+    return { resync: 'none', exchangeBitmaps: false, peerDiskless, peerCurrentUuid };
+  }
   if (verdict.kind !== 'resync') return undefined;
-  return { resync: verdict.direction, exchangeBitmaps: true, peerCurrentUuid };
+  return { resync: verdict.direction, exchangeBitmaps: true, peerDiskless, peerCurrentUuid };
 }
 
 function isOfType<T extends Frame['type']>(

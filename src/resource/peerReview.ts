@@ -4,9 +4,9 @@
  *
  * Never acts inside the change itself: reviews are queued and coalesced.
  */
-import type { NodeName } from '../model/states';
+import type { DiskState, NodeName, Role } from '../model/states';
 import type { Verdict } from '../rules/handshake';
-import { isResync } from '../rules/transitions';
+import { isAttached, isResync } from '../rules/transitions';
 import type { Core } from './core';
 import type { StateFacts } from './frames';
 import type { PeerConnection } from './peerConnection';
@@ -73,12 +73,22 @@ export class PeerReview {
     }
   }
 
+  /** Both have a disk, or one is a Primary without and is served by the other. */
+  private diskHolds({ kind }: Verdict, peerRole: Role, peerDisk: DiskState): boolean {
+    const { role, diskState } = this.core.gate.snapshot();
+    const own = isAttached(diskState);
+    const other = isAttached(peerDisk);
+    if (own && other) return kind !== 'served';
+    return own ? peerRole === 'Primary' : role === 'Primary' && other;
+  }
+
   /** Why the verdict no longer holds. */
   private outdated(peer: NodeName, settled: Settled, own: string): string | undefined {
     const { gate } = this.core;
     const idle = settled.verdict.kind === 'waits' || settled.verdict.kind === 'bothJustCreated';
     if (idle) return settled.stale || own !== settled.own ? 'the states changed' : undefined;
-    const { role, replicationState } = gate.peer(peer);
+    const { role, replicationState, diskState } = gate.peer(peer);
+    if (!this.diskHolds(settled.verdict, role, diskState)) return 'a backing disk came or went';
     const secondaries = role !== 'Primary' && gate.snapshot().role !== 'Primary';
     const yields = secondaries && isResync(replicationState) && this.core.knowsPrimary(peer);
     return yields ? 'the Primary resyncs' : undefined;

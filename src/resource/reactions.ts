@@ -8,7 +8,6 @@ import type { NodeName } from '../model/states';
 import type { DeviceEvent } from '../plane/plane';
 import { diskStateOf } from '../rules/diskState';
 import type { Verdict } from '../rules/handshake';
-import type { Yields } from '../rules/splitBrain';
 import { isResync } from '../rules/transitions';
 import type { Core } from './core';
 import type { Frame } from './frames';
@@ -27,7 +26,6 @@ export class Reactions {
     private readonly connections: ReadonlyMap<NodeName, PeerConnection>,
     private readonly review: PeerReview,
     private readonly progress: ProgressBoard,
-    private readonly surrender: (peer: NodeName, yields: Yields) => void,
   ) {
     this.desk = new PromotionDesk(
       core,
@@ -73,12 +71,22 @@ export class Reactions {
         core.report({ type: 'changed' });
         return;
       case 'diskFailed':
-        core.gate.propose({ diskState: 'Failed' });
-        core.report({ type: 'failed', error: new MirrorError('NotAttached', event.detail) });
+        this.onDiskFailed(event.detail);
+        return;
+      case 'ioError':
+        core.report({ type: 'failed', error: new MirrorError('Failed', event.detail) });
         return;
       default:
         this.connectionAt(event.slot)?.onEvent(event);
     }
+  }
+
+  private onDiskFailed(detail: string): void {
+    const { core } = this;
+    core.gate.propose({ diskState: 'Failed' });
+    core.report({ type: 'failed', error: new MirrorError('NotAttached', detail) });
+    if (core.config.onIoError === 'call-local-io-error') void core.handlers.run('local-io-error');
+    core.gate.propose({ diskState: 'Diskless' });
   }
 
   private connectionAt(slot: number): PeerConnection | undefined {
@@ -121,7 +129,7 @@ export class Reactions {
 
   private onResynced(): void {
     const { gate, device } = this.core;
-    if (gate.snapshot().diskState !== 'Failed') {
+    if (this.core.hasDisk) {
       gate.propose({ diskState: diskStateOf(device.metadata()) });
     }
     this.review.queue();
@@ -147,7 +155,6 @@ export class Reactions {
   private onStandAlone(peer: NodeName, refusal: Refusal): void {
     if (refusal.code !== 'SplitBrain') return;
     this.core.report({ type: 'splitBrain', peer, message: refusal.message });
-    if (refusal.yields !== undefined) this.surrender(peer, refusal.yields);
   }
 
   /** Who will be Primary does the copying: resyncs with third nodes stop. */

@@ -5,13 +5,13 @@
  * Created by the service with open(); incoming connections come through accept(). State
  * changes only in stateGate.ts; events are queued and handled outside of the callback.
  */
-import { MirrorError, toMirrorError } from '../model/errors';
+import { MirrorError } from '../model/errors';
 import { CLAIM_TIMEOUT_MS, SUPPLIED_UUIDS } from '../model/limits';
 import { present } from '../model/assert';
 import type { NodeName, ResourceName } from '../model/states';
 import type { DeviceStatus } from '../model/status';
 import type { ResourceConfig } from '../config/types';
-import type { DeviceEvent, IncomingConnection } from '../plane/plane';
+import type { DeviceEvent, DeviceOptions, IncomingConnection } from '../plane/plane';
 import { diskStateOf } from '../rules/diskState';
 import type { Environment } from './core';
 import { Core } from './core';
@@ -32,10 +32,15 @@ import { Reactions } from './reactions';
 import { judgeReconfiguration } from './reconfiguration';
 import { ResyncCommands } from './resyncCommands';
 import { RoleCommands } from './roleCommands';
-import { splitBrainStatus } from './splitBrainView';
 import { StateGate } from './stateGate';
-import { Surrender } from './surrender';
 import { deviceStatus } from './statusView';
+
+/** What of a configuration the data plane may change while attached. */
+function deviceOptions(config: ResourceConfig): DeviceOptions {
+  const { alExtents, timeoutMs, diskTimeoutMs } = config;
+  const onIoError = config.onIoError === 'pass_on' ? 'pass_on' : 'detach';
+  return { alExtents, timeoutMs, onIoError, diskTimeoutMs };
+}
 
 export interface ResourceOptions {
   readonly config: ResourceConfig;
@@ -52,7 +57,6 @@ export class Resource implements MirrorDevice {
   private readonly reactions: Reactions;
   private readonly roles: RoleCommands;
   private readonly resyncs: ResyncCommands;
-  private readonly surrender: Surrender;
   private closed: Promise<void> | undefined;
 
   /** Attaches the copy and begins to connect; needs no peer. @throws what attach() throws */
@@ -65,7 +69,7 @@ export class Resource implements MirrorDevice {
     const peers = config.nodes.filter((other) => other.name !== node).map((other) => other.name);
     const early: DeviceEvent[] = [];
     const sink: { deliver: (event: DeviceEvent) => void } = { deliver: (e) => early.push(e) };
-    const { name, alExtents, timeoutMs } = config;
+    const { name } = config;
     const { disk, metaDisk } = own;
     const claimTimeoutMs = CLAIM_TIMEOUT_MS;
     const { locations } = environment;
@@ -76,8 +80,7 @@ export class Resource implements MirrorDevice {
       disk,
       metaDisk,
       peers,
-      alExtents,
-      timeoutMs,
+      ...deviceOptions(config),
       claimTimeoutMs,
       ...(last === undefined ? {} : { lastSuperblockOffset: last }),
     };
@@ -95,13 +98,8 @@ export class Resource implements MirrorDevice {
     const { connections } = this;
     this.progress = new ProgressBoard(core);
     this.review = new PeerReview(core, connections);
-    this.reactions = new Reactions(core, connections, this.review, this.progress, (peer, how) => {
-      this.command(() => this.surrender.run(peer, how)).catch((error: unknown) => {
-        core.report({ type: 'failed', error: toMirrorError(error) });
-      });
-    });
+    this.reactions = new Reactions(core, connections, this.review, this.progress);
     this.roles = new RoleCommands(core, connections, this.reactions.desk);
-    this.surrender = new Surrender(core, connections, this.roles);
     this.resyncs = new ResyncCommands(core, connections, (peer) => this.progress.of(peer));
     for (const peer of core.gate.snapshot().peers.keys()) {
       connections.set(peer, new PeerConnection(core, peer, this.reactions.hooks()));
@@ -114,11 +112,7 @@ export class Resource implements MirrorDevice {
 
   status(): DeviceStatus {
     const mayPromote = this.roles.judge(false).kind !== 'refused';
-    const rateOf = (peer: NodeName): number => this.progress.of(peer).bytesPerSecond();
-    return deviceStatus(this.core, mayPromote, rateOf, (peer) => {
-      const copies = this.connections.get(peer)?.standsAloneFor?.copies;
-      return copies === undefined ? null : splitBrainStatus(this.core, peer, copies);
-    });
+    return deviceStatus(this.core, mayPromote, (peer) => this.progress.of(peer).bytesPerSecond());
   }
 
   heartbeat(): bigint {
@@ -153,14 +147,14 @@ export class Resource implements MirrorDevice {
     return this.command(() => this.resyncs.invalidate());
   }
 
-  connect({ peer, discardMyData, dryRun = false }: ConnectOptions): Promise<void> {
+  connect({ peer, discardMyData }: ConnectOptions): Promise<void> {
     return this.command(() => {
       if (discardMyData && this.core.gate.snapshot().role === 'Primary') {
         const message = `${this.name} is Primary here: demote it before its data can be discarded`;
         throw new MirrorError('InvalidArgs', message);
       }
       for (const one of this.named(peer)) {
-        if (!one.isConnected && !dryRun) one.connect(discardMyData ? { discardMyData } : {});
+        if (!one.isConnected) one.connect(discardMyData ? { discardMyData } : {});
       }
     });
   }
@@ -176,8 +170,7 @@ export class Resource implements MirrorDevice {
     return this.command(() => {
       const before = this.core.config;
       const removed = judgeReconfiguration(before, config, this.core.node);
-      const { alExtents, timeoutMs } = config;
-      this.core.device.setOptions({ alExtents, timeoutMs });
+      this.core.device.setOptions(deviceOptions(config));
       for (const peer of removed) this.removePeer(peer);
       this.core.config = config;
       this.followAddresses(before);
@@ -243,7 +236,7 @@ export class Resource implements MirrorDevice {
     try {
       if (core.gate.snapshot().role === 'Primary') {
         await this.roles.withdraw(true);
-        await core.updateMetadata({ primaryIndicator: false });
+        if (core.hasDisk) await core.updateMetadata({ primaryIndicator: false });
         core.gate.propose({ role: 'Secondary' });
       }
     } finally {

@@ -15,8 +15,6 @@ import type { Identity, Side } from './identity';
 import { relate } from './relation';
 import type { Cover, Relation } from './relation';
 import { chooseSource } from './source';
-import { settleConflict, settleSplitBrain } from './splitBrain';
-import type { Yields } from './splitBrain';
 
 export type WaitReason =
   'noDisk' | 'noSource' | 'newerIsInconsistent' | 'waitsForPrimary' | 'waitsForOtherResync';
@@ -32,14 +30,14 @@ export interface ResyncVerdict {
 
 export type Verdict =
   | { readonly kind: 'inSync' }
+  /** `who` is a Primary without a disk; the other's copy serves its clients. */
+  | { readonly kind: 'served'; readonly who: Side }
   | ResyncVerdict
   /** Connected, nothing to do. */
   | { readonly kind: 'bothJustCreated' }
   /** Connected, but nothing can be done until something else changes. */
   | { readonly kind: 'waits'; readonly why: WaitReason }
   | { readonly kind: 'splitBrain' }
-  /** Split brain in which a policy makes a Primary stop being one and give up. */
-  | Yields
   | { readonly kind: 'reverted'; readonly who: Side | 'both' }
   | { readonly kind: 'unrelated' }
   | { readonly kind: 'refused'; readonly why: 'sizesDiffer' | 'blockSizesDiffer' };
@@ -54,8 +52,8 @@ interface Meeting {
 
 const RULES: readonly ((meeting: Meeting) => Verdict | undefined)[] = [
   refuseSizes,
-  waitForDisk,
   refuseTwoPrimaries,
+  serveOrWaitForDisk,
   refuseUnrelated,
   takeBackReverted,
   judgeRelation,
@@ -75,7 +73,7 @@ export function swapVerdict(verdict: Verdict): Verdict {
   if (verdict.kind === 'resync') {
     return { ...verdict, direction: verdict.direction === 'source' ? 'target' : 'source' };
   }
-  if (verdict.kind === 'yields') return { ...verdict, who: otherSide(verdict.who) };
+  if (verdict.kind === 'served') return { kind: 'served', who: otherSide(verdict.who) };
   if (verdict.kind === 'reverted' && verdict.who !== 'both') {
     return { kind: 'reverted', who: otherSide(verdict.who) };
   }
@@ -94,9 +92,8 @@ function verdictKey(verdict: Verdict): string {
     case 'refused':
       return `${verdict.kind} ${verdict.why}`;
     case 'reverted':
-      return `reverted ${verdict.who}`;
-    case 'yields':
-      return `yields ${verdict.who} ${verdict.force} ${verdict.handler}`;
+    case 'served':
+      return `${verdict.kind} ${verdict.who}`;
     default:
       return verdict.kind;
   }
@@ -104,7 +101,7 @@ function verdictKey(verdict: Verdict): string {
 
 /** After these both stay StandAlone until the administrator decides. */
 export function endsStandAlone(verdict: Verdict): boolean {
-  return ['splitBrain', 'yields', 'reverted', 'unrelated', 'refused'].includes(verdict.kind);
+  return ['splitBrain', 'reverted', 'unrelated', 'refused'].includes(verdict.kind);
 }
 
 function refuseSizes({ own, peer }: Meeting): Verdict | undefined {
@@ -113,18 +110,23 @@ function refuseSizes({ own, peer }: Meeting): Verdict | undefined {
   return undefined;
 }
 
-function waitForDisk({ own, peer }: Meeting): Verdict | undefined {
-  return hasDisk(own) && hasDisk(peer) ? undefined : { kind: 'waits', why: 'noDisk' };
+function serveOrWaitForDisk({ own, peer }: Meeting): Verdict | undefined {
+  if (hasDisk(own) && hasDisk(peer)) return undefined;
+  if (mayServe(peer, own)) return { kind: 'served', who: 'own' };
+  if (mayServe(own, peer)) return { kind: 'served', who: 'peer' };
+  return { kind: 'waits', why: 'noDisk' };
 }
 
-/** Two Primaries are split brain, whatever their generations say. */
-function refuseTwoPrimaries(meeting: Meeting): Verdict | undefined {
-  const { own, peer, relation } = meeting;
-  if (own.role !== 'Primary' || peer.role !== 'Primary') return undefined;
-  const strange = wentBack(own, peer) || wentBack(peer, own) || relation.kind === 'contradictory';
-  const related = !strange && 'cover' in relation ? relation.cover : undefined;
-  const cover = relation.kind === 'equal' ? 'bitmap' : related;
-  return cover === undefined ? { kind: 'splitBrain' } : judgeByPolicy(meeting, cover);
+/** The copy has all that clients of a Primary without a disk have seen. */
+function mayServe(copy: Identity, primary: Identity): boolean {
+  if (primary.role !== 'Primary' || hasDisk(primary) || primary.exposedUuid === 0n) return false;
+  if (!canBeSource(copy) || primary.outOfSyncBytes > 0n) return false;
+  return copy.currentUuid === primary.exposedUuid || copy.currentUuid === primary.currentUuid;
+}
+
+function refuseTwoPrimaries({ own, peer }: Meeting): Verdict | undefined {
+  const both = own.role === 'Primary' && peer.role === 'Primary';
+  return both ? { kind: 'splitBrain' } : undefined;
 }
 
 function refuseUnrelated({ relation }: Meeting): Verdict | undefined {
@@ -193,18 +195,10 @@ function judgeBehind(meeting: Meeting, who: Side, cover: Cover): Verdict {
     return { kind: 'waits', why: canBeSource(target) ? 'newerIsInconsistent' : 'noSource' };
   }
   // The data under a running application would change: both copies have been in use.
-  if (target.role === 'Primary' && canBeSource(target)) return judgeConflict(meeting, who, cover);
+  if (target.role === 'Primary' && canBeSource(target)) return { kind: 'splitBrain' };
   if (cover === 'full' || !trustsBitmaps(meeting)) return resyncTo(who, 'full', true);
   const full = target.fullSync || source.fullSync;
   return resyncTo(who, full ? 'full' : 'bitmap', false);
-}
-
-/** The newer copy may be given up, or the Primary that is behind it yield. */
-function judgeConflict(meeting: Meeting, primary: Side, cover: Cover): Verdict {
-  const [behind, newer] = orient(meeting, primary);
-  if (givesUp(newer, behind)) return discard(meeting, otherSide(primary), cover);
-  const outcome = settleConflict(meeting.own, meeting.peer, primary);
-  return outcome.kind === 'yields' ? outcome : { kind: 'splitBrain' };
 }
 
 /** With a third node that may have been Primary, two Secondaries know little of each other. */
@@ -225,25 +219,9 @@ function judgeDiverged(meeting: Meeting, cover: Cover): Verdict {
     return mayBeOverwritten(copy, other) || givesUp(copy, other) || hasNothing(copy, other);
   });
   const [victim, second] = victims;
-  if (victim === undefined) return judgeByPolicy(meeting, cover);
-  if (second !== undefined) return { kind: 'splitBrain' };
+  if (victim === undefined || second !== undefined) return { kind: 'splitBrain' };
   const [copy, other] = orient(meeting, victim);
-  return discard(meeting, victim, givesUp(copy, other) ? cover : 'full');
-}
-
-/** What an administrator asked for goes before the policies. */
-function judgeByPolicy(meeting: Meeting, cover: Cover): Verdict {
-  const { own, peer } = meeting;
-  const known = cover === 'bitmap' && trustsBitmaps(meeting);
-  if (!known && !own.policies.always) return { kind: 'splitBrain' };
-  if (own.discardMyData && peer.discardMyData) return { kind: 'splitBrain' };
-  const outcome = settleSplitBrain(own, peer);
-  if (outcome.kind === 'undecided') return { kind: 'splitBrain' };
-  return outcome.kind === 'yields' ? outcome : discard(meeting, outcome.who, cover);
-}
-
-function discard(meeting: Meeting, victim: Side, cover: Cover): ResyncVerdict {
-  const byBitmap = cover === 'bitmap' && trustsBitmaps(meeting);
+  const byBitmap = givesUp(copy, other) && cover === 'bitmap' && trustsBitmaps(meeting);
   return resyncTo(victim, byBitmap ? 'bitmap' : 'full', !byBitmap);
 }
 

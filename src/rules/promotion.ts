@@ -69,7 +69,7 @@ function refuseCopy(input: PromotionInput): PromotionAnswer {
 function refuseDisk(input: PromotionInput): PromotionAnswer {
   const message =
     `the local copy of ${input.resource} is ${input.diskState}: ` +
-    'repair the disk, then run down and up';
+    `repair the disk, then run attach ${input.resource}`;
   return { kind: 'refused', code: 'NotAttached', message };
 }
 

@@ -31,6 +31,10 @@ const TARGET_STATES: readonly ReplicationState[] = ['WFBitMapT', 'SyncTarget', '
 const SOURCE_STATES: readonly ReplicationState[] = ['WFBitMapS', 'SyncSource', 'PausedSyncS'];
 const NO_DISK: readonly DiskState[] = ['Diskless', 'Failed', 'Detaching', 'Attaching'];
 
+export function isAttached(diskState: DiskState): boolean {
+  return !NO_DISK.includes(diskState);
+}
+
 export function isTarget(state: ReplicationState): boolean {
   return TARGET_STATES.includes(state);
 }
@@ -57,7 +61,8 @@ function sanitizePeer(peer: PeerState, diskLost: boolean): PeerState {
   if (peer.connectionState !== 'Connected') {
     return { ...UNKNOWN_PEER, connectionState: peer.connectionState, reason: peer.reason };
   }
-  if (diskLost && peer.replicationState !== 'Off') return { ...peer, replicationState: 'Off' };
+  // An Established peer goes on serving a Primary whose disk is gone.
+  if (diskLost && isResync(peer.replicationState)) return { ...peer, replicationState: 'Off' };
   if (isSource(peer.replicationState)) return { ...peer, diskState: 'Inconsistent' };
   return peer;
 }

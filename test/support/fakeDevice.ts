@@ -142,7 +142,6 @@ function freshStatus(config: ResourceConfig, node: NodeConfig): DeviceStatus {
       outOfSyncBytes: 1 << 20,
       resyncDonePercent: null,
       resyncBytesPerSecond: 0,
-      splitBrain: null,
     })),
   };
 }

@@ -1,7 +1,6 @@
 // Identities for the tables of the rules: one plain UpToDate copy, and variations of it.
 
 import { JUST_CREATED_UUID } from '../../src/model/states';
-import { NO_POLICIES } from '../../src/model/policies';
 import type { Identity } from '../../src/rules/identity';
 
 export const GENERATIONS = { none: 0n, created: JUST_CREATED_UUID, a: 0xan, b: 0xbn, c: 0xcn };
@@ -19,6 +18,7 @@ export const PLAIN: Identity = {
   crashedPrimary: false,
   role: 'Secondary',
   diskState: 'UpToDate',
+  exposedUuid: 0n,
   generation: 5n,
   metGeneration: 5n,
   rememberedGeneration: 5n,
@@ -27,10 +27,6 @@ export const PLAIN: Identity = {
   blockBytes: 512,
   outOfSyncBytes: 0n,
   fullSync: false,
-  promotedApart: false,
-  partedMs: 0,
-  promotedMs: 0,
-  policies: NO_POLICIES,
   rank: 0,
   discardMyData: false,
   takeMeBack: false,

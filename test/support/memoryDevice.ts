@@ -6,6 +6,7 @@ import { MirrorError } from '../../src/model/errors';
 import type { NodeName, Uuid } from '../../src/model/states';
 import type {
   DeviceEvent,
+  DeviceOptions,
   DevicePlane,
   DeviceStatistics,
   EstablishPlan,
@@ -25,9 +26,10 @@ export class MemoryDevice implements DevicePlane {
   readonly clients: number[] = [];
   serving: ServeSpec | undefined;
   dead = false;
-  options: { alExtents?: number; timeoutMs?: number } = {};
+  options: Partial<DeviceOptions> = {};
   private uuids: Uuid[] = [];
   private heartbeats = 0n;
+  private lost: { currentUuid: Uuid; shared: boolean } | undefined;
 
   constructor(
     readonly network: MemoryNetwork,
@@ -42,7 +44,13 @@ export class MemoryDevice implements DevicePlane {
   }
 
   metadata(): Metadata {
-    return this.disk.metadata();
+    const known = this.disk.metadata();
+    return this.lost === undefined ? known : { ...known, currentUuid: this.lost.currentUuid };
+  }
+
+  /** Served by its peers, without a disk of its own. */
+  get isDiskless(): boolean {
+    return this.lost !== undefined;
   }
 
   statistics(): DeviceStatistics {
@@ -51,6 +59,7 @@ export class MemoryDevice implements DevicePlane {
     return {
       ...zero,
       suspended: false,
+      exposedUuid: this.lost?.currentUuid ?? 0n,
       heartbeat: this.heartbeats,
       hotExtents: 0n,
       clientPids: [...this.clients],
@@ -111,6 +120,7 @@ export class MemoryDevice implements DevicePlane {
 
   async updateMetadata(patch: MetadataPatch): Promise<Metadata> {
     await this.pause('updateMetadata');
+    if (this.isDiskless) throw new MirrorError('NotAttached', 'the backing disk is gone');
     const { ifCurrentUuid } = patch;
     if (ifCurrentUuid !== undefined && ifCurrentUuid !== this.disk.meta.currentUuid) {
       throw new MirrorError('InTransition', 'the generation changed');
@@ -123,7 +133,7 @@ export class MemoryDevice implements DevicePlane {
     this.uuids = [...this.uuids, ...uuids].slice(0, 16);
   }
 
-  setOptions(options: { readonly alExtents?: number; readonly timeoutMs?: number }): void {
+  setOptions(options: Partial<DeviceOptions>): void {
     this.options = { ...this.options, ...options };
   }
 
@@ -143,6 +153,10 @@ export class MemoryDevice implements DevicePlane {
   /** A client writes; acknowledged when it returns. */
   write(block: number, value: string): void {
     if (this.serving === undefined || this.dead) throw new Error(`${this.node} does not serve`);
+    if (this.lost !== undefined) {
+      this.writeToPeers(this.lost, block, value);
+      return;
+    }
     const missing = this.disk.peers.filter((peer) => this.links.get(peer.slot)?.receiving !== true);
     if (missing.some((peer) => peer.bitmapUuid === 0n)) this.beginGeneration(missing);
     this.apply(block, value);
@@ -168,9 +182,37 @@ export class MemoryDevice implements DevicePlane {
     this.emit({ type: 'generationChanged' });
   }
 
+  /** The disk fails. While serving, peers in sync stay connected and serve. */
   fail(detail: string): void {
+    const inSync = this.serving === undefined ? [] : this.servingPeers();
+    this.lost = { currentUuid: this.current(), shared: true };
     this.emit({ type: 'diskFailed', detail });
-    for (const link of this.links.values()) link.end.close();
+    for (const link of this.links.values()) if (!inSync.includes(link)) link.end.close();
+  }
+
+  private servingPeers(): MemoryLink[] {
+    return [...this.links.values()].filter((link) => link.active && link.totalBlocks === 0);
+  }
+
+  private writeToPeers(lost: { currentUuid: Uuid; shared: boolean }, at: number, value: string) {
+    const peers = this.servingPeers().flatMap((link) => link.partner() ?? []);
+    if (peers.length === 0) throw new Error('no copy has the data');
+    const uuid = lost.shared ? this.uuids.shift() : lost.currentUuid;
+    if (uuid === undefined) throw new Error('no new generation was supplied');
+    for (const peer of peers) peer.writeFor(this.node, at, value, uuid);
+    if (lost.shared) this.emit({ type: 'generationChanged' });
+    lost.currentUuid = uuid;
+    lost.shared = false;
+  }
+
+  /** A write of a Primary without a disk. */
+  private writeFor(primary: NodeName, block: number, value: string, uuid: Uuid): void {
+    const record = this.disk.peers.find((peer) => peer.name === primary);
+    if (record === undefined) throw new Error(`${primary} is no peer`);
+    if (record.bitmapUuid === 0n) record.bitmapUuid = this.current();
+    if (this.current() !== uuid) this.takeGeneration(uuid);
+    record.bits.add(block);
+    this.apply(block, value);
   }
 
   blame(what: string): void {

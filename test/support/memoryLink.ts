@@ -61,6 +61,7 @@ export class MemoryLink {
     this.active = true;
     other.active = true;
     this.check(other, this.plan, other.plan);
+    if (this.device.isDiskless || other.device.isDiskless) return;
     const bits = this.unite(other);
     this.flushWaiting(other);
     other.flushWaiting(this);
@@ -71,6 +72,7 @@ export class MemoryLink {
   private check(other: MemoryLink, own: EstablishPlan, peer: EstablishPlan): void {
     const mirrored = { none: 'none', source: 'target', target: 'source' }[own.resync];
     if (mirrored !== peer.resync) this.device.blame(`plans ${own.resync} and ${peer.resync}`);
+    if (this.device.isDiskless || other.device.isDiskless) return;
     if (own.peerCurrentUuid !== other.device.disk.meta.currentUuid) {
       this.device.blame('a generation changed before the connection was established');
     }

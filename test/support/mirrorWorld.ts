@@ -2,8 +2,6 @@
 // Resource, and words to tell scenarios with.
 
 import type { ResourceConfig } from '../../src/config/types';
-import { NO_POLICIES } from '../../src/model/policies';
-import type { ConfiguredPolicies } from '../../src/model/policies';
 import type { NodeName, ResourceName } from '../../src/model/states';
 import { formatUuid } from '../../src/model/states';
 import type { PeerStatus } from '../../src/model/status';
@@ -28,8 +26,6 @@ export class World {
   readonly violations: string[] = [];
   readonly nodes = new Map<string, Node>();
   readonly random;
-  /** Of every node. */
-  policies: ConfiguredPolicies = NO_POLICIES;
 
   private constructor(
     readonly names: readonly string[],
@@ -69,8 +65,9 @@ export class World {
       timeoutMs: TIMEOUT_MS,
       sndbufBytes: 0,
       rcvbufBytes: 0,
-      splitBrain: this.policies,
       alExtents: 0,
+      onIoError: 'detach',
+      diskTimeoutMs: 0,
       handlers: Object.fromEntries(HANDLER_NAMES.map((name) => [name, name])),
       handlerTimeoutMs: 120_000,
       nodes: [...this.names].sort().map((name) => ({

@@ -16,7 +16,6 @@ const PEER: PeerStatus = {
   outOfSyncBytes: 0,
   resyncDonePercent: 100,
   resyncBytesPerSecond: 0,
-  splitBrain: null,
 };
 
 const DEVICE: DeviceStatus = {

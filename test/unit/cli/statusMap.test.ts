@@ -63,7 +63,6 @@ test('numbers are numbers', () => {
           outOfSyncBytes: 4096,
           resyncDonePercent: 12.5,
           resyncBytesPerSecond: 1000,
-          splitBrain: null,
         },
       ],
     },

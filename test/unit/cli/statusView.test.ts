@@ -138,15 +138,25 @@ test('a failed disk and suspended I/O', () => {
   ).toEqual([
     'r0  Primary  Failed    /run/blkmirror/r0.sock',
     '  I/O is suspended: writes wait for a decision',
-    '  the backing disk failed; replace it, then: blkmirror down r0; blkmirror create-md r0; ' +
-      'blkmirror up r0',
+    '  no backing disk; repair it, then: blkmirror attach r0 ' +
+      '(a new one first: blkmirror create-md r0)',
   ]);
+});
+
+test('a Primary without a disk names the peer that serves it', () => {
+  const beta = peer({ diskState: 'UpToDate' });
+  expect(shown(device({ diskState: 'Diskless', peers: [beta] }))[1]).toBe(
+    '  no backing disk; beta serves reads and writes; repair it, then: blkmirror attach r0 ' +
+      '(a new one first: blkmirror create-md r0)',
+  );
 });
 
 test('unknown values leave gaps, not words', () => {
   const beta = peer({ outOfSyncBytes: null, resyncDonePercent: null });
   expect(shown(secondary({ diskState: 'Diskless', sizeBytes: null, peers: [beta] }))).toEqual([
     'r0  Secondary  Diskless',
+    '  no backing disk; repair it, then: blkmirror attach r0 ' +
+      '(a new one first: blkmirror create-md r0)',
     '  beta  Connected  Established  Secondary  UpToDate',
   ]);
 });

@@ -68,6 +68,8 @@ export function attachSpec(disk: string, change: Partial<AttachSpec> = {}): Atta
     metaDisk: 'internal',
     peers: [BETA],
     alExtents: 0,
+    onIoError: 'detach',
+    diskTimeoutMs: 0,
     timeoutMs: 6000,
     claimTimeoutMs: 0,
     ...change,

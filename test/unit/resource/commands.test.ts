@@ -94,12 +94,12 @@ test('promote is refused on a SyncTarget; forced it stays one', async () => {
 test('a failed disk ends the connection, and the peer is told why', async () => {
   await world.upInSync();
   beta().device.fail('write error on /disk/beta');
-  await world.reach(() => /has failed$/.test(alpha().peer('beta').reason));
-  expect(beta().resource.status()).toMatchObject({ diskState: 'Failed', mayPromote: false });
+  await world.reach(() => /no backing disk on beta/.test(alpha().peer('beta').reason));
+  expect(beta().resource.status()).toMatchObject({ diskState: 'Diskless', mayPromote: false });
   expect(beta().changes.some((change) => change.type === 'failed')).toBe(true);
   alpha().device.write(1, 'alone');
   expect(await refused(beta().resource.promote({ force: true }))).toBe(
-    'NotAttached: the local copy of r0 is Failed: repair the disk, then run down and up',
+    'NotAttached: the local copy of r0 is Diskless: repair the disk, then run attach r0',
   );
   await world.clock.pass(10_000);
   expect(alpha().peer('beta').outOfSyncBytes).toBe(4096);
@@ -258,7 +258,7 @@ describe('reconfigure', () => {
     await world.upInSync();
     const config = { ...world.config(), timeoutMs: 1234, alExtents: 9 };
     await world.do(alpha().resource.reconfigure(config));
-    expect(alpha().device.options).toEqual({ alExtents: 9, timeoutMs: 1234 });
+    expect(alpha().device.options).toMatchObject({ alExtents: 9, timeoutMs: 1234 });
     expect(inSync()).toBe(true);
   });
 

@@ -44,6 +44,42 @@ const sizes: Case[] = [
     identity(primary),
     { kind: 'waits', why: 'noDisk' },
   ],
+  [
+    'a Primary without a disk, and the copy that has all it showed',
+    identity({ ...primary, diskState: 'Diskless', exposedUuid: a }),
+    identity(),
+    { kind: 'served', who: 'own' },
+  ],
+  [
+    'a Primary without a disk, and the copy that began its last generation',
+    identity({ ...primary, diskState: 'Diskless', exposedUuid: b }),
+    identity(),
+    { kind: 'served', who: 'own' },
+  ],
+  [
+    'a Primary without a disk, and a copy that missed writes',
+    identity({ ...primary, diskState: 'Diskless', exposedUuid: a, outOfSyncBytes: 4096n }),
+    identity(),
+    { kind: 'waits', why: 'noDisk' },
+  ],
+  [
+    'a Primary without a disk, and a copy of another generation',
+    identity({ ...primary, diskState: 'Diskless', exposedUuid: a }),
+    identity({ currentUuid: b, historyUuids: [a] }),
+    { kind: 'waits', why: 'noDisk' },
+  ],
+  [
+    'a Primary without a disk, and an Inconsistent copy',
+    identity({ ...primary, diskState: 'Diskless', exposedUuid: a }),
+    inconsistent(),
+    { kind: 'waits', why: 'noDisk' },
+  ],
+  [
+    'a Primary without a disk, and another Primary',
+    identity({ ...primary, diskState: 'Diskless', exposedUuid: a }),
+    identity(primary),
+    { kind: 'splitBrain' },
+  ],
 ];
 
 const created2: Case[] = [

@@ -1,0 +1,181 @@
+// Disks that report errors: what the clients see, what the peers get, how the copy comes back.
+#include "check.h"
+#include "engine_fixture.h"
+
+using namespace blkmirror;
+using fixture::Client;
+using fixture::Copy;
+
+namespace {
+
+constexpr uint64_t kUuid = 0x1111111111111110;
+constexpr uint32_t kNbdEio = 5;
+
+struct Pair {
+  io::SimWorld world;
+  Copy alpha;
+  Copy beta;
+  explicit Pair(uint64_t seed = 1)
+      : world(seed), alpha(world, "alpha", {"beta"}), beta(world, "beta", {"alpha"}) {}
+
+  bool in_sync() {
+    if (alpha.attach() != 0 || beta.attach() != 0) return false;
+    alpha.make_up_to_date(kUuid);
+    if (!fixture::connect(world, alpha, 0, beta, 0)) return false;
+    const bool source = fixture::establish(alpha, 0, engine::ResyncRole::kSource, 4) == 0;
+    const bool target = fixture::establish(beta, 0, engine::ResyncRole::kTarget, kUuid) == 0;
+    return source && target &&
+           world.run_until([&] { return alpha.events.finished > 0; }, 600'000'000);
+  }
+  io::SimDiskBehaviour& disk() { return world.behaviour(alpha.disk); }
+  const meta::Superblock& state(Copy& copy) { return copy.engine->superblock(); }
+  bool beta_has(uint64_t offset, uint8_t fill) {
+    return world.read_back(beta.disk, offset, 1)[0] == std::byte{fill};
+  }
+};
+
+// Alpha has no disk any more and beta, which serves it, is connected anew.
+bool join_diskless(Pair& pair, uint64_t alpha_uuid) {
+  if (!fixture::connect(pair.world, pair.alpha, 0, pair.beta, 0)) return false;
+  engine::EstablishPlan plan;
+  plan.peer_diskless = true;
+  plan.peer_current_uuid = alpha_uuid;
+  fixture::Done done;
+  pair.beta.engine->establish(0, pair.beta.incarnation, plan, done.completion);
+  pair.beta.wait(done);
+  const uint64_t uuid = pair.state(pair.beta).current_uuid;
+  return done.error == 0 && fixture::establish(pair.alpha, 0, engine::ResyncRole::kNone, uuid) == 0;
+}
+
+}  // namespace
+
+TEST(a_write_error_on_the_primary_is_hidden_by_the_peer) {
+  Pair pair;
+  CHECK(pair.in_sync());
+  Client client(pair.alpha);
+  CHECK(client.serve_and_connect());
+  CHECK_EQ(client.write(0, std::byte{1}, 4096), 0u);
+  pair.disk().write_error = -EIO;
+  CHECK_EQ(client.write(4096, std::byte{2}, 4096), 0u);
+  CHECK(pair.alpha.events.disk_lost);
+  CHECK_EQ(pair.alpha.events.closed, 0u);
+  CHECK(pair.beta_has(4096, 2));
+  // A generation that the lost copy has not, on the peer, and its bits.
+  CHECK(pair.state(pair.beta).current_uuid != kUuid);
+  CHECK(pair.state(pair.beta).peers[0].bitmap_uuid == kUuid);
+  CHECK_EQ(client.write(8u << 20, std::byte{3}, 8192), 0u);
+  CHECK_EQ(client.flush(), 0u);
+  CHECK_EQ(client.trim(4096, 4096), 0u);
+  CHECK_EQ(pair.beta.out_of_sync(0), 8192u + 4096u);
+  const auto data = client.read(8u << 20, 4096);
+  CHECK(data.size() == 4096 && data[0] == std::byte{3});
+}
+
+TEST(a_failed_flush_or_log_is_hidden_by_the_peer) {
+  for (const bool flush : {true, false}) {
+    Pair pair;
+    CHECK(pair.in_sync());
+    Client client(pair.alpha);
+    CHECK(client.serve_and_connect());
+    CHECK_EQ(client.write(0, std::byte{1}, 4096), 0u);
+    (flush ? pair.disk().flush_error : pair.disk().write_error) = -EIO;
+    if (flush) {
+      CHECK_EQ(client.flush(), 0u);
+    } else {
+      CHECK_EQ(client.write(16u << 20, std::byte{2}, 4096), 0u);
+    }
+    CHECK(pair.alpha.events.disk_lost);
+    CHECK(pair.state(pair.beta).current_uuid != kUuid);
+    CHECK_EQ(client.write(4096, std::byte{3}, 4096), 0u);
+    CHECK(pair.beta_has(4096, 3));
+  }
+}
+
+TEST(a_read_error_is_answered_by_the_peer_and_repaired) {
+  Pair pair;
+  CHECK(pair.in_sync());
+  Client client(pair.alpha);
+  CHECK(client.serve_and_connect());
+  CHECK_EQ(client.write(0, std::byte{7}, 65536), 0u);
+  const std::vector<std::byte> rot(4096, std::byte{0xee});
+  pair.world.disk(pair.alpha.disk).write(4096, rot.data(), 4096, true);
+  pair.disk().read_error = -EIO;
+  pair.disk().error_begin = 4096;
+  pair.disk().error_end = 8192;
+  const auto data = client.read(0, 16384);
+  CHECK(data.size() == 16384 && data[4096] == std::byte{7});
+  CHECK(!pair.alpha.events.disk_lost);
+  CHECK_EQ(pair.alpha.events.io_errors, 1u);
+  CHECK(pair.world.read_back(pair.alpha.disk, 4096, 1)[0] == std::byte{7});
+  pair.disk() = {};
+  CHECK(fixture::same_data(pair.world, pair.alpha, pair.beta));
+}
+
+TEST(a_repair_that_fails_detaches) {
+  Pair pair;
+  CHECK(pair.in_sync());
+  Client client(pair.alpha);
+  CHECK(client.serve_and_connect());
+  CHECK_EQ(client.write(0, std::byte{7}, 8192), 0u);
+  pair.disk().read_error = pair.disk().write_error = -EIO;
+  pair.disk().error_begin = 4096;
+  pair.disk().error_end = 8192;
+  const auto data = client.read(0, 8192);
+  CHECK(data.size() == 8192 && data[4096] == std::byte{7});
+  CHECK(pair.alpha.events.disk_lost);
+}
+
+TEST(without_a_peer_requests_wait_and_then_fail) {
+  Pair pair;
+  CHECK(pair.in_sync());
+  Client client(pair.alpha);
+  CHECK(client.serve_and_connect());
+  pair.beta.crash(io::SimCrash::kProcess);
+  CHECK_EQ(client.write(0, std::byte{1}, 4096), 0u);
+  pair.disk().write_error = -EIO;
+  const uint64_t before = pair.world.now_us();
+  CHECK_EQ(client.write(4096, std::byte{2}, 4096), kNbdEio);
+  CHECK(pair.world.now_us() - before >= 5'900'000);
+  CHECK(client.read(0, 4096).empty());
+  CHECK_EQ(client.flush(), kNbdEio);
+}
+
+TEST(a_diskless_primary_survives_a_new_connection) {
+  Pair pair;
+  CHECK(pair.in_sync());
+  Client client(pair.alpha);
+  CHECK(client.serve_and_connect());
+  pair.disk().write_error = -EIO;
+  CHECK_EQ(client.write(4096, std::byte{2}, 4096), 0u);
+  const uint64_t uuid = pair.state(pair.alpha).current_uuid;
+  CHECK(uuid == pair.state(pair.beta).current_uuid);
+  pair.world.set_partition(pair.alpha.io, pair.beta.io, true);
+  const std::vector<std::byte> data(4096, std::byte{9});
+  client.request(1, 8192, 4096, data.data());
+  pair.alpha.engine->close_link(0, pair.alpha.incarnation);
+  pair.beta.engine->close_link(0, pair.beta.incarnation);
+  pair.world.run_until([] { return false; }, 100'000);
+  pair.world.set_partition(pair.alpha.io, pair.beta.io, false);
+  CHECK(join_diskless(pair, uuid));
+  CHECK_EQ(client.reply(), 0u);
+  CHECK(pair.beta_has(8192, 9));
+  CHECK_EQ(pair.beta.out_of_sync(0), 8192u);
+  CHECK_EQ(client.read(8192, 4096).size(), 4096u);
+}
+
+TEST(pass_on_tells_the_client_and_keeps_the_disk) {
+  Pair pair;
+  pair.alpha.on_io_error = engine::IoErrorPolicy::kPassOn;
+  CHECK(pair.in_sync());
+  Client client(pair.alpha);
+  CHECK(client.serve_and_connect());
+  CHECK_EQ(client.write(0, std::byte{1}, 4096), 0u);
+  pair.disk().write_error = -ENOSPC;
+  pair.disk().error_begin = 4096;
+  pair.disk().error_end = 8192;
+  CHECK(client.write(4096, std::byte{2}, 4096) != 0);
+  CHECK(!pair.alpha.events.disk_lost);
+  CHECK_EQ(pair.alpha.events.io_errors, 1u);
+  CHECK_EQ(pair.alpha.out_of_sync(0), 4096u);
+  CHECK_EQ(client.write(0, std::byte{3}, 4096), 0u);
+}

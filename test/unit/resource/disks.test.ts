@@ -1,0 +1,63 @@
+// Disks that fail under a resource: a Primary is served by its peers, over more than one
+// connection; a Secondary is not connected; the administrator's handler runs.
+
+import { World } from '../../support/mirrorWorld';
+
+let world: World;
+beforeEach(() => {
+  world = World.create(['alpha', 'beta']);
+});
+afterEach(() => {
+  expect(world.violations).toEqual([]);
+});
+
+const alpha = (): ReturnType<World['node']> => world.node('alpha');
+const beta = (): ReturnType<World['node']> => world.node('beta');
+const served = (): boolean =>
+  alpha().peer('beta').replicationState === 'Established' &&
+  beta().peer('alpha').diskState === 'Diskless';
+
+test('a Primary whose disk fails stays connected and is served', async () => {
+  await world.upInSync();
+  alpha().device.fail('flushing the backing disk');
+  await world.reach(served);
+  expect(alpha().resource.status()).toMatchObject({ role: 'Primary', diskState: 'Diskless' });
+  expect(alpha().changes.some((change) => change.type === 'failed')).toBe(true);
+  alpha().device.write(3, 'by the peer');
+  expect(beta().disk.blocks.get(3)).toBe('by the peer');
+  await world.clock.pass(10_000);
+  expect(served()).toBe(true);
+});
+
+test('it is served again after its connection was lost', async () => {
+  await world.upInSync();
+  alpha().device.fail('flushing the backing disk');
+  await world.reach(served);
+  alpha().device.write(3, 'first');
+  for (const link of beta().device.links.values()) link.end.close();
+  await world.reach(() => alpha().peer('beta').connectionState !== 'Connected');
+  await world.reach(served);
+  alpha().device.write(4, 'second');
+  expect(beta().disk.blocks.get(4)).toBe('second');
+  expect(beta().disk.record(0).bits.size).toBe(2);
+});
+
+test('demoted, it leaves, and the peer is promoted', async () => {
+  await world.upInSync();
+  alpha().device.fail('flushing the backing disk');
+  await world.reach(served);
+  await world.do(alpha().resource.demote());
+  await world.reach(() => beta().peer('alpha').connectionState !== 'Connected');
+  await world.do(beta().resource.promote({ force: false }));
+  expect(beta().resource.status()).toMatchObject({ role: 'Primary', diskState: 'UpToDate' });
+});
+
+test.each(['detach', 'call-local-io-error'] as const)('with %s', async (onIoError) => {
+  const handlers = { 'local-io-error': '/usr/local/bin/tell' };
+  for (const node of [alpha(), beta()]) await node.up({ ...world.config(), onIoError, handlers });
+  await world.reach(() => alpha().peer('beta').connectionState === 'Connected');
+  beta().device.fail('reading from the backing disk');
+  await world.reach(() => beta().resource.status().diskState === 'Diskless');
+  const runs = onIoError === 'detach' ? 0 : 1;
+  expect(beta().handled.filter((line) => line.startsWith('local-io-error'))).toHaveLength(runs);
+});
