@@ -52,6 +52,8 @@ export class AckedWriter {
     this.lastMs = performance.now();
     this.pauses = [];
     this.loops = Array.from({ length: this.depth }, () => this.writeOn(client));
+    // Whoever calls stop() hears of it; until then nobody does.
+    for (const loop of this.loops) loop.catch(() => undefined);
   }
 
   /** What is in flight is finished first. Rejects when a write failed. */

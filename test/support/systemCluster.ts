@@ -202,14 +202,13 @@ export class Cluster {
     this.cleanUps.push(cleanUp);
   }
 
-  async remove(): Promise<void> {
+  /** With `keep`, the folder stays. */
+  async remove(keep = process.env.BLKMIRROR_KEEP !== undefined): Promise<void> {
     for (const link of this.links.values()) await link.close();
     for (const node of this.nodes) await node.remove();
     for (const cleanUp of this.cleanUps.reverse()) await cleanUp();
     this.cleanUps.length = 0;
-    if (process.env.BLKMIRROR_KEEP === undefined) {
-      rmSync(this.folder, { recursive: true, force: true });
-    }
+    if (!keep) rmSync(this.folder, { recursive: true, force: true });
   }
 
   private async makeDisks(): Promise<void> {

@@ -1,0 +1,17 @@
+// Ten rounds of `npm run chaos`, always the same ones, with nearly every kind of fault.
+
+import { chaos } from '../chaos/chaos';
+
+jest.setTimeout(240_000);
+
+test('ten rounds of faults under four writers lose nothing acknowledged', async () => {
+  const lines: string[] = [];
+  const say = (line: string): void => void lines.push(line);
+  try {
+    const counts = await chaos({ rounds: 10, seed: 7, say });
+    expect([...counts.values()].filter((count) => count > 0).length).toBeGreaterThan(12);
+    expect(lines.filter((line) => line.endsWith('identical'))).toHaveLength(10);
+  } catch (error) {
+    throw new Error(`${lines.join('\n')}\n${String(error)}`, { cause: error });
+  }
+});
