@@ -133,6 +133,32 @@ Napi::Value supply_uuids(EngineRunner& runner, const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+// (on)
+Napi::Value suspend_on_loss(EngineRunner& runner, const Napi::CallbackInfo& info) {
+  runner.post(EngineRunner::kNoTicket, false,
+              [on = flag_at(info, 0)](engine::Engine& engine, io::Io&, engine::Completion&) {
+                engine.suspend_on_loss(on);
+              });
+  return info.Env().Undefined();
+}
+
+// (slot, incarnation)
+Napi::Value resume(EngineRunner& runner, const Napi::CallbackInfo& info) {
+  const uint32_t slot = number_at(info, 0);
+  const uint32_t incarnation = number_at(info, 1);
+  runner.post(EngineRunner::kNoTicket, false,
+              [slot, incarnation](engine::Engine& engine, io::Io&, engine::Completion&) {
+                engine.resume(slot, incarnation);
+              });
+  return info.Env().Undefined();
+}
+
+Napi::Value resume_all(EngineRunner& runner, const Napi::CallbackInfo& info) {
+  runner.post(EngineRunner::kNoTicket, false,
+              [](engine::Engine& engine, io::Io&, engine::Completion&) { engine.resume_all(); });
+  return info.Env().Undefined();
+}
+
 // (options)
 Napi::Value set_options(EngineRunner& runner, const Napi::CallbackInfo& info) {
   runner.post(
@@ -177,6 +203,9 @@ constexpr DeviceCommand kCommands[] = {
     {"updateMetadata", update_metadata},
     {"supplyUuids", supply_uuids},
     {"setOptions", set_options},
+    {"suspendOnLoss", suspend_on_loss},
+    {"resume", resume},
+    {"resumeAll", resume_all},
     {"stop", stop},
     {"metadata", metadata},
     {"statistics", statistics},

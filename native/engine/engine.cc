@@ -71,6 +71,14 @@ void Engine::set_options(const Options& options) {
   parts_->peers.set_timeout(options.timeout_us);
 }
 
+void Engine::suspend_on_loss(bool on) { parts_->suspension.set_policy(on); }
+
+void Engine::resume(uint32_t slot, uint32_t incarnation) {
+  parts_->suspension.resume(slot, incarnation);
+}
+
+void Engine::resume_all() { parts_->suspension.resume_all(); }
+
 void Engine::close(Completion& completion) { parts_->shutdown.start(completion); }
 
 bool Engine::closed() const { return parts_->shutdown.done(); }

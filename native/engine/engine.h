@@ -53,6 +53,11 @@ class Engine final : public io::BatchHandler {
   void update_metadata(const MetadataPatch& patch, Completion& completion);
   void supply_uuids(std::span<const uint64_t> uuids);
   void set_options(const Options& options);
+  // Whether the loss of a peer that received writes suspends I/O until resume().
+  void suspend_on_loss(bool on);
+  // That loss is decided; ignored unless `incarnation` is the connection that was lost last.
+  void resume(uint32_t slot, uint32_t incarnation);
+  void resume_all();
 
   // Closes links and clients; flushes, writes the bitmap, cools every extent, clears the in-use
   // flag (when attached and the disk has not failed); closes the disks.

@@ -18,13 +18,14 @@ GenerationGate::GenerationGate(Parts& parts) : parts_(parts) {
 
 void GenerationGate::acknowledge(HeldAck& held) {
   BM_ASSERT(held.release != nullptr);
-  held.failed = !parts_.access.usable() || (abandoned_ && needed_);
-  if (held.failed || (!needed_ && !rotating_)) {
+  const bool suspended = parts_.suspension.active();
+  held.failed = !parts_.access.usable() || (abandoned_ && (needed_ || suspended));
+  if (held.failed || (!needed_ && !rotating_ && !suspended)) {
     held.release(held);
     return;
   }
   held_.push_back(held);
-  if (!rotating_) rotate();
+  if (needed_ && !rotating_ && !suspended) rotate();
 }
 
 // Peers that miss writes and may still share the current generation with this copy: one that
@@ -45,8 +46,11 @@ void GenerationGate::recheck() {
   BM_ASSERT(parts_.attached());
   needed_ = own_missing_ || not_receiving_unshared() != 0;
   if (rotating_) return;
-  if (!parts_.access.usable() || (needed_ && abandoned_)) {
+  const bool suspended = parts_.suspension.active();
+  if (!parts_.access.usable() || (abandoned_ && (needed_ || suspended))) {
     fail_held();
+  } else if (suspended) {
+    return;
   } else if (needed_ && !held_.empty()) {
     rotate();
   } else if (!needed_) {
@@ -66,6 +70,7 @@ void GenerationGate::supply(std::span<const uint64_t> uuids) {
 
 void GenerationGate::rotate() {
   BM_ASSERT(!rotating_);
+  BM_ASSERT(!parts_.suspension.active());
   if (supplied_ == 0 || !parts_.access.usable()) return;  // suspended until supplied
   const uint32_t missing = not_receiving_unshared();
   BM_ASSERT(missing != 0 || own_missing_);
@@ -178,7 +183,7 @@ void GenerationGate::fail_held() {
 
 void GenerationGate::release_held() {
   // A released one may come back with a need for another generation.
-  while (!needed_ && !rotating_) {
+  while (!needed_ && !rotating_ && !parts_.suspension.active()) {
     HeldAck* held = held_.pop_front();
     if (held == nullptr) return;
     held->release(*held);

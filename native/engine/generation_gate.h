@@ -3,7 +3,8 @@
 //
 // Every acknowledgement passes here. The first one after a peer went missing starts a new
 // generation with a UUID supplied in advance; acknowledgements wait until it is durable here and
-// on the receiving peers. With no UUID left the device stays suspended until one is supplied.
+// on the receiving peers. With no UUID left the device stays suspended until one is supplied;
+// it also does, without a new generation, while a lost peer is to be fenced (suspension).
 #pragma once
 
 #include <array>

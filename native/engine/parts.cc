@@ -25,6 +25,7 @@ Parts::Parts(io::Io& io_in, EventSink& events_in, Statistics& stats_in)
       disk(io_in, zeroes.page(0).data()),
       peers(*this),
       access(*this),
+      suspension(*this),
       gate(*this),
       writes(*this),
       flushes(*this),
@@ -66,6 +67,7 @@ void Parts::tick() {
 
 void Parts::submit(nbd::Piece& piece) {
   BM_ASSERT(is_attached);
+  if (suspension.hold(piece)) return;
   switch (piece.kind) {
     case nbd::PieceKind::kRead:
       reads.submit(piece);
@@ -152,6 +154,7 @@ void Parts::count_read(uint32_t bytes) {
 // What was queued in this batch goes out together: the order lets what one part queues for the
 // next still leave in this batch.
 void Parts::batch_end() {
+  suspension.batch_end();
   answer_refused();
   access.batch_end();
   if (is_attached) {
@@ -169,7 +172,7 @@ void Parts::batch_end() {
 void Parts::publish_statistics() {
   if (!is_attached) return;
   constexpr auto kRelaxed = std::memory_order_relaxed;
-  stats.suspended.store(gate.closed() || !access.usable(), kRelaxed);
+  stats.suspended.store(gate.closed() || !access.usable() || suspension.active(), kRelaxed);
   stats.exposed_uuid.store(failed ? gate.exposed_uuid() : 0, kRelaxed);
   stats.hot_extents.store(log->hot_count(), kRelaxed);
   stats.metadata_writes.store(log->page_writes() + bitmap->page_writes() + super->page_writes(),

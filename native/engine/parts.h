@@ -25,6 +25,7 @@
 #include "engine/resync_target.h"
 #include "engine/serving.h"
 #include "engine/shutdown.h"
+#include "engine/suspension.h"
 #include "engine/write_path.h"
 #include "io/io.h"
 #include "meta/activity_log.h"
@@ -88,6 +89,7 @@ struct Parts final : public nbd::Backend {
   AckTracker acks;
   Peers peers;
   DataAccess access;
+  Suspension suspension;
   GenerationGate gate;
   WritePath writes;
   FlushPath flushes;

@@ -158,6 +158,7 @@ void Peers::establish(uint32_t slot, uint32_t incarnation, const EstablishPlan& 
     completion.done(completion, ESTALE, "the copy changed during the handshake");
     return;
   }
+  parts_.suspension.peer_returned(slot);
   peer.current_uuid = plan.peer_current_uuid;
   peer.resync = plan.resync;
   peer.diskless = plan.peer_diskless;
@@ -334,7 +335,10 @@ void Peers::on_lost(peer::Link& link, peer::LinkLoss loss, const char* detail) {
   peer.resync = ResyncRole::kNone;
   peer.diskless = false;
   parts_.stats.peers[peer.slot].resync_total_bytes.store(0, std::memory_order_relaxed);
-  if (peer.receiving) set_receiving(peer, false);
+  if (peer.receiving) {
+    parts_.suspension.peer_lost(peer.slot, link.incarnation());
+    set_receiving(peer, false);
+  }
   parts_.acks.peer_lost(peer.slot);
   parts_.reads.peer_lost(peer.slot);
   parts_.exchange.peer_lost(peer.slot);

@@ -12,6 +12,7 @@ void Shutdown::start(Completion& completion) {
   BM_ASSERT(step_ == Step::kNo);
   completion_ = &completion;
   parts_.serving.abandon();
+  parts_.suspension.abandon();
   parts_.gate.abandon();
   parts_.peers.lose_all("the device goes down");
   step_ = Step::kDraining;

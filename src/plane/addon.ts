@@ -49,6 +49,9 @@ export interface RawDevice {
   updateMetadata(ticket: number, patch: MetadataPatch): boolean;
   supplyUuids(uuids: readonly bigint[]): void;
   setOptions(options: DeviceOptions): void;
+  suspendOnLoss(on: boolean): void;
+  resume(slot: number, incarnation: number): void;
+  resumeAll(): void;
   /** Ends the attempt to attach, or closes; `ended` follows. */
   stop(): void;
   /** Whether the process may not end by itself meanwhile. */

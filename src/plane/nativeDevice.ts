@@ -185,6 +185,20 @@ export class NativeDevice implements DevicePlane {
     this.raw.supplyUuids(uuids);
   }
 
+  suspendOnLoss(on: boolean): void {
+    this.raw.suspendOnLoss(on);
+  }
+
+  resume(slot: Slot, incarnation: number): void {
+    checkSlot(slot);
+    checkIncarnation(incarnation);
+    this.raw.resume(slot, incarnation);
+  }
+
+  resumeAll(): void {
+    this.raw.resumeAll();
+  }
+
   setOptions(options: Partial<DeviceOptions>): void {
     const next = { ...this.options, ...options };
     checkDeviceOptions(next);

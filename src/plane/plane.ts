@@ -278,6 +278,14 @@ export interface DevicePlane {
   updateMetadata(patch: MetadataPatch): Promise<Metadata>;
   /** New generations for the data plane to use when a peer is lost; at most 16 are kept. */
   supplyUuids(uuids: readonly Uuid[]): void;
+  /**
+   * Whether the loss of a peer that received writes suspends I/O from that moment until resume()
+   * or the peer's return. Off: what is suspended goes on.
+   */
+  suspendOnLoss(on: boolean): void;
+  /** The loss of that connection is decided; ignored when the peer came back meanwhile. */
+  resume(slot: Slot, incarnation: number): void;
+  resumeAll(): void;
   /** Changes what may change while attached. */
   setOptions(options: Partial<DeviceOptions>): void;
 

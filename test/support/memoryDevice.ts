@@ -27,6 +27,9 @@ export class MemoryDevice implements DevicePlane {
   serving: ServeSpec | undefined;
   dead = false;
   options: Partial<DeviceOptions> = {};
+  suspendsOnLoss = false;
+  /** Losses that suspend, by slot: the connection that was lost. */
+  readonly undecided = new Map<number, number>();
   private uuids: Uuid[] = [];
   private heartbeats = 0n;
   private lost: { currentUuid: Uuid; shared: boolean } | undefined;
@@ -58,7 +61,7 @@ export class MemoryDevice implements DevicePlane {
     const zero = { readBytes: 0n, writtenBytes: 0n, writes: 0n, metadataWrites: 0n };
     return {
       ...zero,
-      suspended: false,
+      suspended: this.undecided.size > 0,
       exposedUuid: this.lost?.currentUuid ?? 0n,
       heartbeat: this.heartbeats,
       hotExtents: 0n,
@@ -131,6 +134,19 @@ export class MemoryDevice implements DevicePlane {
 
   supplyUuids(uuids: readonly Uuid[]): void {
     this.uuids = [...this.uuids, ...uuids].slice(0, 16);
+  }
+
+  suspendOnLoss(on: boolean): void {
+    this.suspendsOnLoss = on;
+    if (!on) this.undecided.clear();
+  }
+
+  resume(slot: number, incarnation: number): void {
+    if (this.undecided.get(slot) === incarnation) this.undecided.delete(slot);
+  }
+
+  resumeAll(): void {
+    this.undecided.clear();
   }
 
   setOptions(options: Partial<DeviceOptions>): void {

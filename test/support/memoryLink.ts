@@ -33,6 +33,7 @@ export class MemoryLink {
   establish(plan: EstablishPlan): void {
     this.plan = plan;
     this.receiving = true;
+    this.device.undecided.delete(this.slot);
     this.end.send((listener) => listener.established());
     this.activate();
   }
@@ -155,6 +156,7 @@ export class MemoryLink {
     const { device, slot, incarnation } = this;
     const missed = [...this.waiting.keys()];
     this.active = false;
+    if (this.receiving && device.suspendsOnLoss) device.undecided.set(slot, incarnation);
     this.receiving = false;
     this.waiting.clear();
     if (!device.dead && missed.length > 0) device.miss(slot, missed);
