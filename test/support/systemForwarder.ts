@@ -7,7 +7,7 @@ import { connect, createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { until } from './privateBus';
 import { Lane, openLane } from './systemLane';
-import type { LaneState } from './systemLane';
+import type { LaneState, Tap } from './systemLane';
 
 /** Seen from the node that dialled: what it sends, and what it receives. */
 export type Way = 'there' | 'back';
@@ -16,29 +16,6 @@ interface Pair {
   readonly near: Socket;
   readonly far: Socket;
   readonly lanes: readonly Lane[];
-}
-
-/** Counts what passes through any number of forwarders, and stops it at a given byte. */
-export class Trip {
-  passedBytes = 0;
-  private tripped = false;
-
-  /** `onTrip` is called once, when `limitBytes` have passed; nothing does from then on. */
-  constructor(
-    private readonly limitBytes: number,
-    private readonly onTrip: () => void,
-  ) {}
-
-  /** The part of the chunk that may pass. */
-  take(chunk: Buffer): Buffer {
-    const passing = chunk.subarray(0, Math.max(0, Math.floor(this.limitBytes) - this.passedBytes));
-    this.passedBytes += passing.length;
-    if (this.passedBytes >= Math.floor(this.limitBytes) && !this.tripped) {
-      this.tripped = true;
-      this.onTrip();
-    }
-    return passing;
-  }
 }
 
 export class Forwarder {
@@ -66,7 +43,7 @@ export class Forwarder {
   }
 
   /** What passes is counted by it; what it stopped is lost, so only reset() heals. */
-  set trip(trip: Trip | undefined) {
+  set trip(trip: Tap | undefined) {
     for (const way of Object.values(this.ways)) way.trip = trip;
   }
 

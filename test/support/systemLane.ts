@@ -2,7 +2,11 @@
 // and slowed down. What one forwarder's lanes of a direction have in common is their LaneState.
 
 import type { Socket } from 'node:net';
-import type { Trip } from './systemForwarder';
+
+/** Sees what passes, and may hold back its end and everything after it. */
+export interface Tap {
+  take(chunk: Buffer, lane: object): Buffer;
+}
 
 export interface LaneState {
   /** Nothing is read: the sender's buffers fill, and nothing tells it. */
@@ -10,7 +14,7 @@ export interface LaneState {
   /** What is read now arrives this much later. */
   delayMs: number;
   bytesPerSecond: number;
-  trip: Trip | undefined;
+  trip: Tap | undefined;
 }
 
 /** On its way at most, before the sender has to wait. */
@@ -51,7 +55,7 @@ export class Lane {
   }
 
   private take(chunk: Buffer): void {
-    const passing = this.state.trip === undefined ? chunk : this.state.trip.take(chunk);
+    const passing = this.state.trip === undefined ? chunk : this.state.trip.take(chunk, this);
     this.delayedBytes += passing.length;
     this.rest(passing.length);
     this.later(() => {

@@ -1,12 +1,12 @@
 // A resync that is killed at any point goes on where it was and ends with identical copies. The
-// points are bytes of the replication stream, from the first block to the last.
+// points are bytes of what it copies, from the middle of the first block to that of the last.
 
 import { randomBytes } from 'node:crypto';
 import { NbdClient } from '../support/nbdClient';
 import { until } from '../support/privateBus';
 import { Cluster, MIB } from '../support/systemCluster';
-import { Trip } from '../support/systemForwarder';
 import type { SystemNode } from '../support/systemNode';
+import { ResyncTrip, Trip } from '../support/systemTrip';
 
 jest.setTimeout(180_000);
 
@@ -31,11 +31,11 @@ async function partAndWrite(): Promise<void> {
   await client.close();
 }
 
-/** Resolves when that much has gone through the network. */
-function setTrip(limitBytes: number): Promise<void> {
+/** Resolves when that much has gone through the network, or been copied. */
+function setTrip(limitBytes: number, Kind: typeof Trip | typeof ResyncTrip = Trip): Promise<void> {
   return new Promise((resolve, reject) => {
     const late = setTimeout(() => reject(new Error('the point was not reached')), 15_000);
-    const trip = new Trip(limitBytes, () => {
+    const trip = new Kind(limitBytes, () => {
       clearTimeout(late);
       resolve();
     });
@@ -58,30 +58,34 @@ async function countUntilInSync(): Promise<number> {
   return trip.passedBytes;
 }
 
-/** 20 points: just after the handshake, in the last block, and 18 from the seed between. */
-function points(): number[] {
+/** 16 points from the seed, none in the first or the last block. */
+function pointsBetween(): number[] {
   let state = SEED;
-  const between = Array.from({ length: 18 }, () => {
+  return Array.from({ length: 16 }, () => {
     state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
-    return Math.floor((state / 2 ** 32) * WRITTEN_BYTES);
+    return 4096 + Math.floor((state / 2 ** 32) * (WRITTEN_BYTES - 8192));
   });
-  return [8192, ...between, WRITTEN_BYTES - 2048];
 }
 
-test('killed at any of 20 points, the resync goes on and ends with identical copies', async () => {
-  for (const [index, point] of points().entries()) {
-    try {
-      await killAt(point, index % 4 === 3 ? cluster.first : cluster.second);
-    } catch (error) {
-      throw new Error(`point ${index + 1}, after ${point} bytes`, { cause: error });
-    }
+test('killed at any of 16 points, the resync goes on and ends with identical copies', async () => {
+  for (const [index, point] of pointsBetween().entries()) {
+    await killAt(point, index % 4 === 3 ? cluster.first : cluster.second);
   }
+});
+
+test.each([
+  ['first', 2048],
+  ['last', WRITTEN_BYTES - 2048],
+])('killed at the %s block, source or target, the resync goes on', async (_which, point) => {
+  await killAt(point, cluster.second);
+  await killAt(point, cluster.first);
 });
 
 async function killAt(point: number, victim: SystemNode): Promise<void> {
   const { first, second } = cluster;
   await partAndWrite();
-  const tripped = setTrip(point);
+  expect((await first.peer('beta')).outOfSyncBytes).toBe(WRITTEN_BYTES);
+  const tripped = setTrip(point, ResyncTrip);
   await second.call('r0', 'Connect');
   await tripped;
   await victim.kill9();
