@@ -3,6 +3,7 @@
  * Pure; shown by `status` below the line it concerns.
  */
 import type { DeviceStatus, PeerStatus } from '../model/status';
+import { splitBrainLines } from './splitBrainWords';
 import type { Severity } from './style';
 
 export interface Hint {
@@ -33,6 +34,7 @@ export function peerHints(device: DeviceStatus, peer: PeerStatus): readonly Hint
   if (peer.reason !== '') {
     hints.push({ text: peer.reason, severity: standAlone ? 'bad' : 'warning' });
   }
+  for (const text of splitBrainLines(peer)) hints.push({ text, severity: 'plain' });
   const help = standAlone ? standAloneHelp(device, peer) : undefined;
   // A reason that names a command has said it already.
   if (help !== undefined && !peer.reason.includes('blkmirror ')) {

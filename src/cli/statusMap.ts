@@ -2,10 +2,11 @@
  * From what the ObjectManager answers to DeviceStatus, and from property names on the bus to
  * names in JSON. What is missing or of another type is taken as unknown. Pure.
  */
+import type { Variant } from 'dbus-next';
 import { DEVICE_INTERFACE, PEER_INTERFACE, ROOT_PATH, tryUnescapePathElement } from '../dbus/paths';
 import { CONNECTION_STATES, DISK_STATES, REPLICATION_STATES, ROLES } from '../model/states';
 import type { NodeName, ResourceName } from '../model/states';
-import type { DeviceStatus, PeerStatus } from '../model/status';
+import type { DeviceStatus, PeerStatus, SplitBrainSide, SplitBrainStatus } from '../model/status';
 
 /** Values by property name, out of their variants. */
 export type Properties = Readonly<Record<string, unknown>>;
@@ -77,6 +78,36 @@ export function peerValues(properties: Properties): JsonValues {
   };
 }
 
+function readSplitBrain(dictionary: unknown): SplitBrainStatus | null {
+  if (typeof dictionary !== 'object' || dictionary === null) return null;
+  const entries = Object.entries(dictionary as Readonly<Record<string, Variant>>);
+  if (entries.length === 0) return null;
+  const values = Object.fromEntries(entries.map(([name, { value }]) => [name, value as unknown]));
+  return {
+    partedMs: timeOrNull(values['parted-time']),
+    resyncBytes: sizeOrNull(values['resync-bytes']) ?? 0,
+    local: readSide('local', values),
+    peer: readSide('peer', values),
+  };
+}
+
+function readSide(side: string, values: Properties): SplitBrainSide {
+  const primary = values[`${side}-was-primary`];
+  return {
+    role: oneOf(ROLES, values[`${side}-role`], 'Unknown'),
+    wasPrimary: oneOf(['whenParted', 'afterwards', 'never'] as const, primary, 'never'),
+    changedBytes: sizeOrNull(values[`${side}-changed-bytes`]) ?? 0,
+    partedMs: timeOrNull(values[`${side}-parted-time`]),
+    promotedMs: timeOrNull(values[`${side}-promoted-time`]),
+  };
+}
+
+/** Milliseconds since 1970. */
+function timeOrNull(value: unknown): number | null {
+  const microseconds = sizeOrNull(value);
+  return microseconds === null ? null : Math.round(microseconds / 1000);
+}
+
 function readDevice(
   name: ResourceName,
   properties: Properties,
@@ -92,7 +123,8 @@ function readPeers(objects: ManagedObjects, resource: ResourceName): readonly Pe
     const owner = tryOwner(path);
     if (properties === undefined || owner?.peer === undefined) continue;
     if (owner.resource !== resource) continue;
-    peers.push({ name: owner.peer, ...peerValues(properties) } as PeerStatus);
+    const splitBrain = readSplitBrain(properties.SplitBrain);
+    peers.push({ name: owner.peer, ...peerValues(properties), splitBrain } as PeerStatus);
   }
   return peers.sort(byName);
 }

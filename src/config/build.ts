@@ -3,12 +3,15 @@
  * the whole can tell: missing options, number of nodes, addresses used twice. Pure.
  */
 import { present } from '../model/assert';
+import { CONFLICT_POLICIES, ONE_POLICIES, TWO_POLICIES, ZERO_POLICIES } from '../model/policies';
+import type { ConfiguredPolicies } from '../model/policies';
 import type { NodeName, ResourceName } from '../model/states';
 import { canonicalAddress, parseAddress } from './address';
 import { MAX_NODES, MIN_NODES } from './limits';
 import { lineKey, rememberLines } from './lines';
 import type { ProblemList } from './problems';
-import type { Section, Sections } from './sections';
+import type { Option, Section, Sections } from './sections';
+import { listOf, tryDiscardedNode } from './schema';
 import type { SectionKind } from './schema';
 import { IO_ERROR_POLICIES } from './types';
 import type { NodeConfig, ResourceConfig } from './types';
@@ -24,6 +27,8 @@ export function buildResource(
   checkNodeCount(nodeSections, problems);
   const nodes = nodeSections.flatMap((section) => buildNode(section, problems) ?? []);
   checkNodes(nodeSections, nodes, problems);
+  const zero = findOption(own, 'net', 'after-sb-0pri');
+  checkDiscardedNode(zero, nodes, problems);
   if (problems.count > 0) return undefined;
   const option = (kind: SectionKind, key: string, otherwise: string): string =>
     valueOf(own, kind, key) ?? valueOf(defaults, kind, key) ?? otherwise;
@@ -35,6 +40,7 @@ export function buildResource(
     timeoutMs: Number(option('net', 'timeout-ms', '6000')),
     sndbufBytes: Number(option('net', 'sndbuf-bytes', '0')),
     rcvbufBytes: Number(option('net', 'rcvbuf-bytes', '0')),
+    splitBrain: policiesOf((key) => option('net', key, 'disconnect')),
     alExtents: Number(option('disk', 'al-extents', '0')),
     onIoError: present(
       IO_ERROR_POLICIES.find((known) => known === option('disk', 'on-io-error', 'detach')),
@@ -49,8 +55,38 @@ export function buildResource(
   return config;
 }
 
+/** The values were checked one by one (schema.ts). */
+function policiesOf(option: (key: string) => string): ConfiguredPolicies {
+  const zero = option('after-sb-0pri');
+  const discardNode = tryDiscardedNode(zero);
+  return {
+    zero: ZERO_POLICIES.find((policy) => policy === zero) ?? 'disconnect',
+    one: ONE_POLICIES.find((policy) => policy === option('after-sb-1pri')) ?? 'disconnect',
+    two: TWO_POLICIES.find((policy) => policy === option('after-sb-2pri')) ?? 'disconnect',
+    conflict: CONFLICT_POLICIES.find((policy) => policy === option('rr-conflict')) ?? 'disconnect',
+    always: option('always-asbp') === 'yes',
+    ...(discardNode === undefined ? {} : { discardNode: discardNode as NodeName }),
+  };
+}
+
+function checkDiscardedNode(
+  zero: Option | undefined,
+  nodes: readonly NodeConfig[],
+  problems: ProblemList,
+): void {
+  const name = zero?.valid === true ? tryDiscardedNode(zero.value) : undefined;
+  if (zero === undefined || name === undefined) return;
+  if (nodes.some((node) => node.name === name)) return;
+  const names = listOf(nodes.map((node) => node.name));
+  problems.add(zero.line, `after-sb-0pri: there is no node ${name}; there are ${names}`);
+}
+
 function valueOf(sections: Sections, kind: SectionKind, key: string): string | undefined {
-  return sections.find((section) => section.kind === kind)?.options.get(key)?.value;
+  return findOption(sections, kind, key)?.value;
+}
+
+function findOption(sections: Sections, kind: SectionKind, key: string): Option | undefined {
+  return sections.find((section) => section.kind === kind)?.options.get(key);
 }
 
 function checkNodeCount(sections: Sections, problems: ProblemList): void {

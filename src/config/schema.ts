@@ -14,6 +14,7 @@ import {
 } from './limits';
 import { parseAddress } from './address';
 import { IO_ERROR_POLICIES } from './types';
+import { CONFLICT_POLICIES, ONE_POLICIES, TWO_POLICIES, ZERO_POLICIES } from '../model/policies';
 
 export const SECTION_KINDS = ['resource', 'net', 'disk', 'node'] as const;
 export type SectionKind = (typeof SECTION_KINDS)[number];
@@ -39,6 +40,14 @@ const OPTIONS: Readonly<Record<SectionKind, Readonly<Record<string, ValueCheck>>
     'timeout-ms': integerCheck('milliseconds', MIN_TIMEOUT_MS, MAX_TIMEOUT_MS),
     'sndbuf-bytes': socketBufferCheck(),
     'rcvbuf-bytes': socketBufferCheck(),
+    'after-sb-0pri': (value) =>
+      tryDiscardedNode(value) === undefined
+        ? choiceProblem(value, [...ZERO_POLICIES, 'discard-node-NAME'])
+        : undefined,
+    'after-sb-1pri': (value) => choiceProblem(value, ONE_POLICIES),
+    'after-sb-2pri': (value) => choiceProblem(value, TWO_POLICIES),
+    'rr-conflict': (value) => choiceProblem(value, CONFLICT_POLICIES),
+    'always-asbp': (value) => choiceProblem(value, ['no', 'yes']),
   },
   disk: {
     'al-extents': integerCheck('extents, 0 for no limit', 0, MAX_AL_EXTENTS),
@@ -50,8 +59,8 @@ const OPTIONS: Readonly<Record<SectionKind, Readonly<Record<string, ValueCheck>>
 
 /** Options of DRBD that people bring along; what blkmirror has instead is found by nearness. */
 const DRBD_OPTIONS = new Set(
-  `after-resync-target after-sb-0pri after-sb-1pri after-sb-2pri al-updates allow-two-primaries
-  always-asbp auto-promote auto-promote-timeout bitmap c-delay-target c-fill-target c-max-rate
+  `after-resync-target al-updates allow-two-primaries auto-promote auto-promote-timeout
+  bitmap c-delay-target c-fill-target c-max-rate
   c-min-rate c-plan-ahead congestion-extents congestion-fill connect-int cpu-mask cram-hmac-alg
   csums-after-crash-only csums-alg data-integrity-alg degr-wfc-timeout disable-write-same
   discard-zeroes-if-aligned disk-barrier disk-drain disk-flushes disk-timeout fence-peer fencing
@@ -59,7 +68,7 @@ const DRBD_OPTIONS = new Set(
   md-flushes node-id on-congestion on-io-error on-no-data-accessible on-no-quorum options
   outdated-wfc-timeout peer-ack-delay peer-ack-window peer-max-bio-size ping-int ping-timeout
   pri-lost pri-lost-after-sb quorum quorum-minimum-redundancy rdma-ctrl-rcvbuf-size
-  read-balancing resync-after resync-rate rr-conflict rs-discard-granularity set-defaults-to
+  read-balancing resync-after resync-rate rs-discard-granularity set-defaults-to
   shared-secret socket-check-timeout split-brain startup tcp-cork timeout-action tls transport
   twopc-retry-timeout twopc-timeout use-rle verify-alg volume wfc-timeout`.split(/\s+/),
 );
@@ -117,6 +126,18 @@ function protocolProblem(value: string): string | undefined {
 function ioErrorProblem(value: string): string | undefined {
   if (IO_ERROR_POLICIES.some((known) => known === value)) return undefined;
   return `${JSON.stringify(value)} is not supported; use ${IO_ERROR_POLICIES.join(' or ')}`;
+}
+
+/** NAME of discard-node-NAME. */
+export function tryDiscardedNode(value: string): string | undefined {
+  return /^discard-node-(.+)$/.exec(value)?.[1];
+}
+
+function choiceProblem(value: string, choices: readonly string[]): string | undefined {
+  if (choices.includes(value)) return undefined;
+  const near = nearestName(value, choices);
+  const right = near === undefined ? `use ${listOf(choices)}` : `did you mean ${near}?`;
+  return `there is no policy ${JSON.stringify(value)}; ${right}`;
 }
 
 function integerCheck(what: string, least: number, most: number): ValueCheck {

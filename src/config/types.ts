@@ -2,6 +2,7 @@
  * The configuration of one resource after defaults, resources.d and checks.
  */
 import type { HandlerName } from '../model/handlers';
+import type { ConfiguredPolicies } from '../model/policies';
 import type { NodeName, ResourceName } from '../model/states';
 
 export interface NodeConfig {
@@ -30,6 +31,7 @@ export interface ResourceConfig {
   readonly timeoutMs: number;
   readonly sndbufBytes: number;
   readonly rcvbufBytes: number;
+  readonly splitBrain: ConfiguredPolicies;
   /** 0: no limit. */
   readonly alExtents: number;
   readonly onIoError: IoErrorPolicy;

@@ -2,8 +2,15 @@
  * What the four interfaces of the XML mean in terms of the service: their methods and values.
  * Unknown numbers are UINT64_MAX or -1, unknown texts empty, as the XML says.
  */
+import { Variant } from 'dbus-next';
 import type { NodeName, ResourceName } from '../model/states';
-import type { DeviceStatus, JobStatus, PeerStatus } from '../model/status';
+import type {
+  DeviceStatus,
+  JobStatus,
+  PeerStatus,
+  SplitBrainSide,
+  SplitBrainStatus,
+} from '../model/status';
 import type { MirrorDevice } from '../resource/device';
 import type { MirrorService } from '../service/mirrorService';
 import { MirrorError } from '../model/errors';
@@ -77,9 +84,14 @@ export function deviceInterface(
       },
       Resync: async ([given]) => [await startResync(service, device, given)],
       Connect: async ([given]) => {
-        const options = readOptions(given, { peer: 's', 'discard-my-data': 'b' });
+        const options = readOptions(given, {
+          peer: 's',
+          'discard-my-data': 'b',
+          'dry-run': 'b',
+        });
         const discardMyData = options['discard-my-data'] ?? false;
-        await device.connect({ ...peerOption(options.peer), discardMyData });
+        const dryRun = options['dry-run'] ?? false;
+        await device.connect({ ...peerOption(options.peer), discardMyData, dryRun });
         return [];
       },
       Disconnect: async ([given]) => {
@@ -186,7 +198,33 @@ function peerProperties(peer: PeerStatus): PropertyValues {
     OutOfSyncBytes: wireNumber(peer.outOfSyncBytes),
     ResyncDonePercent: peer.resyncDonePercent ?? UNKNOWN_PERCENT,
     ResyncBytesPerSecond: wireNumber(peer.resyncBytesPerSecond),
+    SplitBrain: splitBrainVariants(peer.splitBrain),
   };
+}
+
+/** Empty: none is known. Times are microseconds since 1970, UINT64_MAX: unknown. */
+function splitBrainVariants(status: SplitBrainStatus | null): Readonly<Record<string, Variant>> {
+  if (status === null) return {};
+  return {
+    'parted-time': new Variant('t', wireTime(status.partedMs)),
+    'resync-bytes': new Variant('t', wireNumber(status.resyncBytes)),
+    ...sideVariants('local', status.local),
+    ...sideVariants('peer', status.peer),
+  };
+}
+
+function sideVariants(side: string, status: SplitBrainSide): Record<string, Variant> {
+  return {
+    [`${side}-role`]: new Variant('s', status.role),
+    [`${side}-was-primary`]: new Variant('s', status.wasPrimary),
+    [`${side}-changed-bytes`]: new Variant('t', wireNumber(status.changedBytes)),
+    [`${side}-parted-time`]: new Variant('t', wireTime(status.partedMs)),
+    [`${side}-promoted-time`]: new Variant('t', wireTime(status.promotedMs)),
+  };
+}
+
+function wireTime(timeMs: number | null): bigint {
+  return wireNumber(timeMs === null ? null : timeMs * 1000);
 }
 
 function jobProperties(job: JobStatus): PropertyValues {

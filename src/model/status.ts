@@ -10,6 +10,27 @@ import type {
   Role,
 } from './states';
 
+/** One side of a split brain. */
+export interface SplitBrainSide {
+  readonly role: Role;
+  /** `afterwards`: it became Primary without the other. */
+  readonly wasPrimary: 'whenParted' | 'afterwards' | 'never';
+  /** Written since the two parted, or possibly: what is lost when this side is given up. */
+  readonly changedBytes: number;
+  /** Times of day, milliseconds since 1970; null: unknown. */
+  readonly partedMs: number | null;
+  readonly promotedMs: number | null;
+}
+
+export interface SplitBrainStatus {
+  /** When the first of the two went on without the other; null: unknown. */
+  readonly partedMs: number | null;
+  /** What has to be copied once one side is given up, at most. */
+  readonly resyncBytes: number;
+  readonly local: SplitBrainSide;
+  readonly peer: SplitBrainSide;
+}
+
 export interface PeerStatus {
   readonly name: NodeName;
   /** As configured. */
@@ -26,6 +47,8 @@ export interface PeerStatus {
   readonly resyncDonePercent: number | null;
   /** Averaged over the last seconds; 0 when no resync runs. */
   readonly resyncBytesPerSecond: number;
+  /** null: none is known. */
+  readonly splitBrain: SplitBrainStatus | null;
 }
 
 export interface DeviceStatus {

@@ -4,6 +4,7 @@
  */
 import type { Clock, Random } from '../model/clock';
 import { present } from '../model/assert';
+import { policiesTowards } from '../model/policies';
 import type { HandlerRunner } from '../model/handlers';
 import { DEVICE_TIMEOUT_MS } from '../model/limits';
 import type { NodeName, ResourceName } from '../model/states';
@@ -150,6 +151,10 @@ export class Core {
       exposedUuid: this.device.statistics().exposedUuid,
       generation: metadata.generation,
       metGeneration: record.metGeneration,
+      promotedApart: record.promotedApart,
+      partedMs: record.partedMs,
+      promotedMs: metadata.promotedMs,
+      policies: policiesTowards(this.config.splitBrain, this.node, peer),
       rememberedGeneration: record.generation,
       writeSequence: metadata.writeSequence,
       sizeBytes: metadata.sizeBytes,

@@ -28,6 +28,8 @@ export interface ResyncRun {
 export interface ConnectOptions {
   readonly peer?: NodeName;
   readonly discardMyData: boolean;
+  /** Checks whether it would be refused, and changes nothing. */
+  readonly dryRun?: boolean;
 }
 
 export interface MirrorDevice {

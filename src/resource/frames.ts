@@ -110,6 +110,7 @@ const KINDS = [
   'bothJustCreated',
   'waits',
   'splitBrain',
+  'yields',
   'reverted',
   'unrelated',
   'refused',
@@ -131,6 +132,13 @@ function readVerdict(frame: Fields): Verdict {
       return { kind, why: fields.oneOf('why', WAITS) };
     case 'refused':
       return { kind, why: fields.oneOf('why', REFUSALS) };
+    case 'yields':
+      return {
+        kind,
+        who: fields.oneOf('who', ['own', 'peer']),
+        force: fields.flag('force'),
+        handler: fields.oneOf('handler', ['pri-lost', 'pri-lost-after-sb']),
+      };
     case 'reverted':
       return { kind, who: fields.oneOf('who', ['own', 'peer', 'both']) };
     case 'served':

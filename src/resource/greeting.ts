@@ -1,7 +1,9 @@
 /**
  * Is this the peer that was expected? Checked on both ends, before anything is compared.
  */
+import { policiesTowards, POLICY_OPTIONS } from '../model/policies';
 import type { NodeName } from '../model/states';
+import { policyConflict } from '../rules/splitBrain';
 import type { Core } from './core';
 import type { Hello } from './hello';
 import { WIRE_VERSION } from './hello';
@@ -9,7 +11,7 @@ import type { Refusal } from './words';
 
 /** undefined: welcome. The codes are lasting: both ends stay StandAlone. */
 export function judgeHello(core: Core, peer: NodeName, hello: Hello): Refusal | undefined {
-  const message = judgeNames(core, peer, hello) ?? judgeTerms(core, hello);
+  const message = judgeNames(core, peer, hello) ?? judgeTerms(core, peer, hello);
   return message === undefined ? undefined : { code: 'InvalidArgs', message };
 }
 
@@ -27,14 +29,38 @@ function judgeNames(core: Core, peer: NodeName, hello: Hello): string | undefine
   );
 }
 
-function judgeTerms(core: Core, hello: Hello): string | undefined {
+function judgeTerms(core: Core, peer: NodeName, hello: Hello): string | undefined {
   if (hello.versionMin > WIRE_VERSION.max || hello.versionMax < WIRE_VERSION.min) {
     return (
       `${hello.node} speaks wire versions ${hello.versionMin} to ${hello.versionMax}, ` +
       `${core.node} ${WIRE_VERSION.min} to ${WIRE_VERSION.max}: upgrade the older one`
     );
   }
-  if (hello.protocol === core.config.protocol) return undefined;
+  if (hello.protocol !== core.config.protocol) return judgeProtocol(core, hello);
+  return judgePolicies(core, peer, hello);
+}
+
+/** Both must come to the same decision, or none. */
+function judgePolicies(core: Core, peer: NodeName, hello: Hello): string | undefined {
+  const own = policiesTowards(core.config.splitBrain, core.node, peer);
+  const { policies } = hello.identity;
+  const key = policyConflict(own, policies);
+  if (key === undefined) return undefined;
+  const option = POLICY_OPTIONS[key];
+  const mirrored = key === 'zero' ? ', as seen from there' : '';
+  return (
+    `${core.node} has ${option} = ${shown(own[key])} for ${core.name}, ` +
+    `${hello.node} ${shown(policies[key])}${mirrored}: make the configurations equal, then run ` +
+    `connect ${core.name} on both`
+  );
+}
+
+function shown(value: string | boolean): string {
+  if (typeof value === 'string') return value;
+  return value ? 'yes' : 'no';
+}
+
+function judgeProtocol(core: Core, hello: Hello): string {
   return (
     `${hello.node} uses protocol ${hello.protocol} for ${core.name}, ${core.node} ` +
     `${core.config.protocol}: make the configurations equal`

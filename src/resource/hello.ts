@@ -6,13 +6,22 @@
  */
 import { MAX_FEATURES, MAX_HISTORY_UUIDS, MAX_PEERS } from '../model/limits';
 import type { ErrorCode } from '../model/errors';
+import {
+  CONFLICT_POLICIES,
+  NO_POLICIES,
+  ONE_POLICIES,
+  TWO_POLICIES,
+  ZERO_POLICIES,
+} from '../model/policies';
 import { DISK_STATES, formatUuid, ROLES } from '../model/states';
 import type { Identity } from '../rules/identity';
 import { FieldError, Fields } from './validator';
 
 export const WIRE_VERSION = { min: 1, max: 1 } as const;
+/** The identity tells what both need to settle split brain by policies. */
+const SPLIT_BRAIN_FEATURE = 'split-brain';
 /** Names of what this program can do beyond version 1; what only one end names is not used. */
-export const FEATURES: readonly string[] = [];
+export const FEATURES: readonly string[] = [SPLIT_BRAIN_FEATURE];
 
 export interface Hello {
   readonly versionMin: number;
@@ -62,10 +71,11 @@ export function formatHello(hello: Hello): string {
 
 export function readHello(fields: Fields): Hello {
   fields.oneOf('type', ['hello']);
+  const features = fields.texts('features', MAX_FEATURES);
   return {
     versionMin: fields.count('versionMin'),
     versionMax: fields.count('versionMax'),
-    features: fields.texts('features', MAX_FEATURES),
+    features,
     resource: fields.text('resource'),
     node: fields.text('node'),
     peer: fields.text('peer'),
@@ -73,7 +83,7 @@ export function readHello(fields: Fields): Hello {
     attempt: fields.count('attempt'),
     protocol: fields.text('protocol'),
     nodes: fields.count('nodes', MAX_PEERS + 1),
-    identity: readIdentity(fields.fields('identity')),
+    identity: readIdentity(fields.fields('identity'), features),
   };
 }
 
@@ -87,8 +97,9 @@ function formatIdentity(identity: Identity): Record<string, unknown> {
   return Object.fromEntries(entries);
 }
 
-function readIdentity(fields: Fields): Identity {
+function readIdentity(fields: Fields, features: readonly string[]): Identity {
   return {
+    ...readSplitBrainFacts(fields, features.includes(SPLIT_BRAIN_FEATURE)),
     currentUuid: fields.hex('currentUuid'),
     bitmapUuid: fields.hex('bitmapUuid'),
     otherBitmapUuids: fields.hexes('otherBitmapUuids', MAX_PEERS),
@@ -114,5 +125,25 @@ function readIdentity(fields: Fields): Identity {
     takeMeBack: fields.flag('takeMeBack'),
     knowsPrimary: fields.flag('knowsPrimary'),
     resyncsFromOther: fields.flag('resyncsFromOther'),
+  };
+}
+
+type SplitBrainFacts = Pick<Identity, 'promotedApart' | 'partedMs' | 'promotedMs' | 'policies'>;
+
+/** A node that knows no policies drops nothing by itself. */
+function readSplitBrainFacts(fields: Fields, known: boolean): SplitBrainFacts {
+  if (!known) return { promotedApart: false, partedMs: 0, promotedMs: 0, policies: NO_POLICIES };
+  const policies = fields.fields('policies');
+  return {
+    promotedApart: fields.flag('promotedApart'),
+    partedMs: fields.count('partedMs'),
+    promotedMs: fields.count('promotedMs'),
+    policies: {
+      zero: policies.oneOf('zero', ZERO_POLICIES),
+      one: policies.oneOf('one', ONE_POLICIES),
+      two: policies.oneOf('two', TWO_POLICIES),
+      conflict: policies.oneOf('conflict', CONFLICT_POLICIES),
+      always: policies.flag('always'),
+    },
   };
 }

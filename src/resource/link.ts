@@ -174,7 +174,8 @@ export class Link {
       throw new LinkEnd('the states changed during the handshake');
     }
     const names = { resource: this.core.name, own: this.core.node, peer: this.peer };
-    const refusal = refusalOf(verdict, names);
+    const copies = { own: told.identity, peer: heard.identity };
+    const refusal = refusalOf(verdict, names, copies);
     if (refusal !== undefined) throw new LinkEnd(refusal.message, refusal);
     this.checkFresh(true);
   }

@@ -13,7 +13,6 @@
  */
 import type { Timer } from '../model/clock';
 import { toMirrorError } from '../model/errors';
-import type { ErrorCode } from '../model/errors';
 import { RECONNECT_FIRST_MS, RECONNECT_JITTER, RECONNECT_LAST_MS } from '../model/limits';
 import { RESOLVE_TIMEOUT_MS } from '../model/limits';
 import type { NodeName } from '../model/states';
@@ -58,6 +57,7 @@ export class PeerConnection {
   private backoffMs = RECONNECT_FIRST_MS;
   private attempts = 0;
   private incarnation = 0;
+  private toldSplitBrain: string | undefined;
   private readonly settling: (() => void)[] = [];
 
   constructor(
@@ -83,9 +83,9 @@ export class PeerConnection {
     return new Promise((resolve) => this.settling.push(resolve));
   }
 
-  /** The code of the verdict it stands alone for. */
-  get standAloneCode(): ErrorCode | undefined {
-    return this.standAlone?.code;
+  /** Why it stands alone until the administrator decides. */
+  get standsAloneFor(): Refusal | undefined {
+    return this.standAlone;
   }
 
   /** Begins, or begins again after StandAlone. A connection that is there stays. */
@@ -94,6 +94,7 @@ export class PeerConnection {
     this.standAlone = undefined;
     this.requested = { ...this.requested, ...requests };
     this.backoffMs = RECONNECT_FIRST_MS;
+    this.toldSplitBrain = undefined;
     if (this.link !== undefined || this.dialling !== undefined) return;
     this.show({ connectionState: 'Unconnected', reason: '' });
     this.dialSoon(0);
@@ -170,9 +171,12 @@ export class PeerConnection {
     const { core, peer } = this;
     const own = core.hello(peer, this.requested, this.attempts);
     const verdict = decide(own.identity, hello.identity, Math.max(own.nodes, hello.nodes));
-    const refusal = refusalOf(verdict, { resource: core.name, own: core.node, peer });
-    if (refusal === undefined) this.standAlone = undefined;
-    return refusal;
+    const names = { resource: core.name, own: core.node, peer };
+    const refusal = refusalOf(verdict, names, { own: own.identity, peer: hello.identity });
+    // In split brain the peer learns from the handshake what an administrator needs to know.
+    const goesOn = refusal === undefined || refusal.code === 'SplitBrain';
+    if (goesOn) this.standAlone = undefined;
+    return goesOn ? undefined : refusal;
   }
 
   private meet(incoming: IncomingConnection, hello: Hello): void {
@@ -253,7 +257,17 @@ export class PeerConnection {
     this.requested = { discardMyData: false, takeMeBack: false };
     this.stop(refusal.message);
     this.show({ connectionState: 'StandAlone', reason: refusal.message });
-    this.hooks.standsAlone(this.peer, refusal);
+    if (this.isNews(refusal)) this.hooks.standsAlone(this.peer, refusal);
+  }
+
+  /** Split brain is told once, not at each attempt of the peer. */
+  private isNews({ copies }: Refusal): boolean {
+    if (copies === undefined) return true;
+    const { own, peer } = copies;
+    const key = `${own.currentUuid} ${own.role} ${peer.currentUuid} ${peer.role}`;
+    const known = this.toldSplitBrain === key;
+    this.toldSplitBrain = key;
+    return !known;
   }
 
   private stop(reason: string): void {

@@ -8,6 +8,7 @@ import type { NodeName } from '../model/states';
 import type { DeviceEvent } from '../plane/plane';
 import { diskStateOf } from '../rules/diskState';
 import type { Verdict } from '../rules/handshake';
+import type { Yields } from '../rules/splitBrain';
 import { isResync } from '../rules/transitions';
 import type { Core } from './core';
 import type { Frame } from './frames';
@@ -26,6 +27,7 @@ export class Reactions {
     private readonly connections: ReadonlyMap<NodeName, PeerConnection>,
     private readonly review: PeerReview,
     private readonly progress: ProgressBoard,
+    private readonly surrender: (peer: NodeName, yields: Yields) => void,
   ) {
     this.desk = new PromotionDesk(
       core,
@@ -155,6 +157,7 @@ export class Reactions {
   private onStandAlone(peer: NodeName, refusal: Refusal): void {
     if (refusal.code !== 'SplitBrain') return;
     this.core.report({ type: 'splitBrain', peer, message: refusal.message });
+    if (refusal.yields !== undefined) this.surrender(peer, refusal.yields);
   }
 
   /** Who will be Primary does the copying: resyncs with third nodes stop. */

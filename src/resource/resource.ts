@@ -5,7 +5,7 @@
  * Created by the service with open(); incoming connections come through accept(). State
  * changes only in stateGate.ts; events are queued and handled outside of the callback.
  */
-import { MirrorError } from '../model/errors';
+import { MirrorError, toMirrorError } from '../model/errors';
 import { CLAIM_TIMEOUT_MS, SUPPLIED_UUIDS } from '../model/limits';
 import { present } from '../model/assert';
 import type { NodeName, ResourceName } from '../model/states';
@@ -32,7 +32,9 @@ import { Reactions } from './reactions';
 import { judgeReconfiguration } from './reconfiguration';
 import { ResyncCommands } from './resyncCommands';
 import { RoleCommands } from './roleCommands';
+import { splitBrainStatus } from './splitBrainView';
 import { StateGate } from './stateGate';
+import { Surrender } from './surrender';
 import { deviceStatus } from './statusView';
 
 /** What of a configuration the data plane may change while attached. */
@@ -57,6 +59,7 @@ export class Resource implements MirrorDevice {
   private readonly reactions: Reactions;
   private readonly roles: RoleCommands;
   private readonly resyncs: ResyncCommands;
+  private readonly surrender: Surrender;
   private closed: Promise<void> | undefined;
 
   /** Attaches the copy and begins to connect; needs no peer. @throws what attach() throws */
@@ -98,8 +101,13 @@ export class Resource implements MirrorDevice {
     const { connections } = this;
     this.progress = new ProgressBoard(core);
     this.review = new PeerReview(core, connections);
-    this.reactions = new Reactions(core, connections, this.review, this.progress);
+    this.reactions = new Reactions(core, connections, this.review, this.progress, (peer, how) => {
+      this.command(() => this.surrender.run(peer, how)).catch((error: unknown) => {
+        core.report({ type: 'failed', error: toMirrorError(error) });
+      });
+    });
     this.roles = new RoleCommands(core, connections, this.reactions.desk);
+    this.surrender = new Surrender(core, connections, this.roles);
     this.resyncs = new ResyncCommands(core, connections, (peer) => this.progress.of(peer));
     for (const peer of core.gate.snapshot().peers.keys()) {
       connections.set(peer, new PeerConnection(core, peer, this.reactions.hooks()));
@@ -112,7 +120,11 @@ export class Resource implements MirrorDevice {
 
   status(): DeviceStatus {
     const mayPromote = this.roles.judge(false).kind !== 'refused';
-    return deviceStatus(this.core, mayPromote, (peer) => this.progress.of(peer).bytesPerSecond());
+    const rateOf = (peer: NodeName): number => this.progress.of(peer).bytesPerSecond();
+    return deviceStatus(this.core, mayPromote, rateOf, (peer) => {
+      const copies = this.connections.get(peer)?.standsAloneFor?.copies;
+      return copies === undefined ? null : splitBrainStatus(this.core, peer, copies);
+    });
   }
 
   heartbeat(): bigint {
@@ -147,14 +159,14 @@ export class Resource implements MirrorDevice {
     return this.command(() => this.resyncs.invalidate());
   }
 
-  connect({ peer, discardMyData }: ConnectOptions): Promise<void> {
+  connect({ peer, discardMyData, dryRun = false }: ConnectOptions): Promise<void> {
     return this.command(() => {
       if (discardMyData && this.core.gate.snapshot().role === 'Primary') {
         const message = `${this.name} is Primary here: demote it before its data can be discarded`;
         throw new MirrorError('InvalidArgs', message);
       }
       for (const one of this.named(peer)) {
-        if (!one.isConnected) one.connect(discardMyData ? { discardMyData } : {});
+        if (!one.isConnected && !dryRun) one.connect(discardMyData ? { discardMyData } : {});
       }
     });
   }

@@ -138,7 +138,7 @@ export class ResyncCommands {
     const codes = ['Reverted', 'SplitBrain'];
     return [...this.connections.values()].find((connection) => {
       const named = from === undefined || connection.peer === from;
-      const code = connection.standAloneCode;
+      const code = connection.standsAloneFor?.code;
       return named && code !== undefined && codes.includes(code);
     })?.peer;
   }

@@ -6,7 +6,7 @@ import { MirrorError, toMirrorError } from '../model/errors';
 import { DEVICE_TIMEOUT_MS, SETTLE_MS } from '../model/limits';
 import { JUST_CREATED_UUID } from '../model/states';
 import type { NodeName, Uuid } from '../model/states';
-import type { Metadata, MetadataPatch } from '../plane/plane';
+import type { Metadata, MetadataPatch, PeerPatch } from '../plane/plane';
 import { judgePromotion } from '../rules/promotion';
 import type { PromotionAnswer } from '../rules/promotion';
 import type { Core } from './core';
@@ -48,9 +48,10 @@ export class RoleCommands {
     }
   }
 
-  async demote(): Promise<void> {
+  /** `force`: clients are cut off. @throws DeviceInUse otherwise, while there are any */
+  async demote(force = false): Promise<void> {
     if (this.core.gate.snapshot().role !== 'Primary') return;
-    await this.withdraw(false);
+    await this.withdraw(force);
     if (this.core.hasDisk) await this.core.updateMetadata({ primaryIndicator: false });
     this.core.gate.propose({ role: 'Secondary' });
   }
@@ -108,7 +109,8 @@ export class RoleCommands {
       : {};
     const wasConsistent = core.gate.snapshot().diskState === 'Consistent';
     const current = wasConsistent ? { wasUpToDate: true } : {};
-    await core.updateMetadata({ ...patch, ...current, primaryIndicator: true });
+    const peers = this.promotedApart();
+    await core.updateMetadata({ ...patch, ...current, peers, primaryIndicator: true });
     try {
       await this.serve();
       const upToDate = newGeneration || wasConsistent;
@@ -119,6 +121,15 @@ export class RoleCommands {
     }
     this.desk.commit();
     if (newGeneration) this.renegotiateAll();
+  }
+
+  /** Peers that miss this promotion, and have missed nothing so far. */
+  private promotedApart(): PeerPatch[] {
+    return this.core.device
+      .metadata()
+      .peers.filter((record) => record.bitmapUuid === 0n && !record.promotedApart)
+      .filter((record) => this.connections.get(record.name)?.isConnected !== true)
+      .map(({ slot }) => ({ slot, promotedApart: true }));
   }
 
   private serve(): Promise<void> {

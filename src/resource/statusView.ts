@@ -3,7 +3,7 @@
  */
 import { formatUuid } from '../model/states';
 import type { NodeName } from '../model/states';
-import type { DeviceStatus, PeerStatus } from '../model/status';
+import type { DeviceStatus, PeerStatus, SplitBrainStatus } from '../model/status';
 import type { DeviceStatistics, PeerStatistics } from '../plane/plane';
 import { isResync } from '../rules/transitions';
 import type { PeerState } from '../rules/transitions';
@@ -15,6 +15,7 @@ export function deviceStatus(
   core: Core,
   mayPromote: boolean,
   rateOf: (peer: NodeName) => number,
+  splitBrainOf: (peer: NodeName) => SplitBrainStatus | null,
 ): DeviceStatus {
   const { role, diskState, peers } = core.gate.snapshot();
   const metadata = core.device.metadata();
@@ -30,9 +31,10 @@ export function deviceStatus(
     suspended: statistics.suspended,
     currentUuid: formatUuid(metadata.currentUuid),
     mayPromote,
-    peers: [...peers].map(([name, peer]) =>
-      peerStatus(core, name, peer, statisticsOf(core, statistics, name), rateOf(name)),
-    ),
+    peers: [...peers].map(([name, peer]) => ({
+      ...peerStatus(core, name, peer, statisticsOf(core, statistics, name), rateOf(name)),
+      splitBrain: splitBrainOf(name),
+    })),
   };
 }
 
@@ -51,7 +53,7 @@ function peerStatus(
   state: PeerState,
   statistics: PeerStatistics | undefined,
   rate: number,
-): PeerStatus {
+): Omit<PeerStatus, 'splitBrain'> {
   const fraction = doneFraction(statistics);
   return {
     name,

@@ -4,10 +4,21 @@
  */
 import type { ErrorCode } from '../model/errors';
 import type { Verdict, WaitReason } from '../rules/handshake';
+import type { Identity } from '../rules/identity';
+import type { Yields } from '../rules/splitBrain';
 
 export interface Refusal {
   readonly code: ErrorCode;
   readonly message: string;
+  /** In split brain: what both nodes said of their copies. */
+  readonly copies?: Copies;
+  /** This node is Primary, and a policy makes it give up. */
+  readonly yields?: Yields;
+}
+
+export interface Copies {
+  readonly own: Identity;
+  readonly peer: Identity;
 }
 
 interface Names {
@@ -17,22 +28,43 @@ interface Names {
 }
 
 /** Of a verdict that ends StandAlone; undefined for the others. */
-export function refusalOf(verdict: Verdict, names: Names): Refusal | undefined {
+export function refusalOf(verdict: Verdict, names: Names, copies: Copies): Refusal | undefined {
   switch (verdict.kind) {
     case 'splitBrain':
-      return { code: 'SplitBrain', message: describeSplitBrain(names) };
+      return { code: 'SplitBrain', message: describeSplitBrain(names, copies), copies };
+    case 'yields':
+      return yieldRefusal(verdict, names, copies);
     case 'unrelated':
       return { code: 'Unrelated', message: describeUnrelated(names) };
     case 'reverted':
       return { code: 'Reverted', message: describeReverted(verdict.who, names) };
     case 'refused':
-      return { code: 'InvalidArgs', message: describeSizes(verdict.why, names) };
+      return { code: 'InvalidArgs', message: describeSizes(verdict.why, names, copies) };
     default:
       return undefined;
   }
 }
 
-function describeSplitBrain({ resource, own, peer }: Names): string {
+function yieldRefusal(yields: Yields, names: Names, copies: Copies): Refusal {
+  const { resource, own, peer } = names;
+  const loser = yields.who === 'own' ? own : peer;
+  const next = yields.force
+    ? 'its clients are cut off and it becomes the target'
+    : `if it is in use, end that, demote it and run connect ${resource} --discard-my-data there`;
+  const message =
+    `split brain: ${own} and ${peer} both changed ${resource} without each other; by policy ` +
+    `${loser}, which is Primary, gives up what it wrote: ${next}`;
+  const told = yields.who === 'own' ? { yields } : {};
+  return { code: 'SplitBrain', message, copies, ...told };
+}
+
+function describeSplitBrain({ resource, own, peer }: Names, copies: Copies): string {
+  if (copies.own.discardMyData && copies.peer.discardMyData) {
+    return (
+      `split brain: both ${own} and ${peer} were told to discard their data of ${resource}; ` +
+      `run connect ${resource} --discard-my-data on one of them, and connect on the other`
+    );
+  }
   return (
     `split brain: ${own} and ${peer} both changed ${resource} without each other; ` +
     `on the node whose changes may go, run connect ${resource} --discard-my-data`
@@ -55,11 +87,23 @@ function describeReverted(who: 'own' | 'peer' | 'both', { resource, own, peer }:
   return `reverted: the copy of ${resource} on ${copies} went back to an older state; ${next}`;
 }
 
-function describeSizes(why: 'sizesDiffer' | 'blockSizesDiffer', names: Names): string {
-  const what = why === 'sizesDiffer' ? 'sizes' : 'block sizes';
+function describeSizes(
+  why: 'sizesDiffer' | 'blockSizesDiffer',
+  { resource, own, peer }: Names,
+  copies: Copies,
+): string {
+  if (why === 'blockSizesDiffer') {
+    return (
+      `the block sizes of ${resource} differ: ${own} has ${copies.own.blockBytes} bytes, ${peer} ` +
+      `${copies.peer.blockBytes} bytes; on the one with the smaller, use a disk with blocks as ` +
+      'large, and run down, create-md --force and up'
+    );
+  }
+  const smaller = copies.own.sizeBytes < copies.peer.sizeBytes ? own : peer;
   return (
-    `the ${what} of the copies of ${names.resource} on ${names.own} and ${names.peer} differ: ` +
-    'make them equal and create the metadata anew'
+    `the sizes of ${resource} differ: ${own} has ${copies.own.sizeBytes} bytes, ${peer} ` +
+    `${copies.peer.sizeBytes} bytes; give ${smaller} a disk as large, and run down, ` +
+    'create-md --force and up there'
   );
 }
 

@@ -15,6 +15,8 @@ import type { Identity, Side } from './identity';
 import { relate } from './relation';
 import type { Cover, Relation } from './relation';
 import { chooseSource } from './source';
+import { settleConflict, settleSplitBrain } from './splitBrain';
+import type { Yields } from './splitBrain';
 
 export type WaitReason =
   'noDisk' | 'noSource' | 'newerIsInconsistent' | 'waitsForPrimary' | 'waitsForOtherResync';
@@ -38,6 +40,8 @@ export type Verdict =
   /** Connected, but nothing can be done until something else changes. */
   | { readonly kind: 'waits'; readonly why: WaitReason }
   | { readonly kind: 'splitBrain' }
+  /** Split brain in which a policy makes a Primary stop being one and give up. */
+  | Yields
   | { readonly kind: 'reverted'; readonly who: Side | 'both' }
   | { readonly kind: 'unrelated' }
   | { readonly kind: 'refused'; readonly why: 'sizesDiffer' | 'blockSizesDiffer' };
@@ -74,6 +78,7 @@ export function swapVerdict(verdict: Verdict): Verdict {
     return { ...verdict, direction: verdict.direction === 'source' ? 'target' : 'source' };
   }
   if (verdict.kind === 'served') return { kind: 'served', who: otherSide(verdict.who) };
+  if (verdict.kind === 'yields') return { ...verdict, who: otherSide(verdict.who) };
   if (verdict.kind === 'reverted' && verdict.who !== 'both') {
     return { kind: 'reverted', who: otherSide(verdict.who) };
   }
@@ -92,8 +97,11 @@ function verdictKey(verdict: Verdict): string {
     case 'refused':
       return `${verdict.kind} ${verdict.why}`;
     case 'reverted':
+      return `reverted ${verdict.who}`;
     case 'served':
-      return `${verdict.kind} ${verdict.who}`;
+      return `served ${verdict.who}`;
+    case 'yields':
+      return `yields ${verdict.who} ${verdict.force} ${verdict.handler}`;
     default:
       return verdict.kind;
   }
@@ -101,7 +109,7 @@ function verdictKey(verdict: Verdict): string {
 
 /** After these both stay StandAlone until the administrator decides. */
 export function endsStandAlone(verdict: Verdict): boolean {
-  return ['splitBrain', 'reverted', 'unrelated', 'refused'].includes(verdict.kind);
+  return ['splitBrain', 'yields', 'reverted', 'unrelated', 'refused'].includes(verdict.kind);
 }
 
 function refuseSizes({ own, peer }: Meeting): Verdict | undefined {
@@ -124,9 +132,14 @@ function mayServe(copy: Identity, primary: Identity): boolean {
   return copy.currentUuid === primary.exposedUuid || copy.currentUuid === primary.currentUuid;
 }
 
-function refuseTwoPrimaries({ own, peer }: Meeting): Verdict | undefined {
-  const both = own.role === 'Primary' && peer.role === 'Primary';
-  return both ? { kind: 'splitBrain' } : undefined;
+/** Two Primaries are split brain, whatever their generations say. */
+function refuseTwoPrimaries(meeting: Meeting): Verdict | undefined {
+  const { own, peer, relation } = meeting;
+  if (own.role !== 'Primary' || peer.role !== 'Primary') return undefined;
+  const strange = wentBack(own, peer) || wentBack(peer, own) || relation.kind === 'contradictory';
+  const related = !strange && 'cover' in relation ? relation.cover : undefined;
+  const cover = relation.kind === 'equal' ? 'bitmap' : related;
+  return cover === undefined ? { kind: 'splitBrain' } : judgeByPolicy(meeting, cover);
 }
 
 function refuseUnrelated({ relation }: Meeting): Verdict | undefined {
@@ -195,10 +208,18 @@ function judgeBehind(meeting: Meeting, who: Side, cover: Cover): Verdict {
     return { kind: 'waits', why: canBeSource(target) ? 'newerIsInconsistent' : 'noSource' };
   }
   // The data under a running application would change: both copies have been in use.
-  if (target.role === 'Primary' && canBeSource(target)) return { kind: 'splitBrain' };
+  if (target.role === 'Primary' && canBeSource(target)) return judgeConflict(meeting, who, cover);
   if (cover === 'full' || !trustsBitmaps(meeting)) return resyncTo(who, 'full', true);
   const full = target.fullSync || source.fullSync;
   return resyncTo(who, full ? 'full' : 'bitmap', false);
+}
+
+/** The newer copy may be given up, or the Primary that is behind it yield. */
+function judgeConflict(meeting: Meeting, primary: Side, cover: Cover): Verdict {
+  const [behind, newer] = orient(meeting, primary);
+  if (givesUp(newer, behind)) return discard(meeting, otherSide(primary), cover);
+  const outcome = settleConflict(meeting.own, meeting.peer, primary);
+  return outcome.kind === 'yields' ? outcome : { kind: 'splitBrain' };
 }
 
 /** With a third node that may have been Primary, two Secondaries know little of each other. */
@@ -219,9 +240,25 @@ function judgeDiverged(meeting: Meeting, cover: Cover): Verdict {
     return mayBeOverwritten(copy, other) || givesUp(copy, other) || hasNothing(copy, other);
   });
   const [victim, second] = victims;
-  if (victim === undefined || second !== undefined) return { kind: 'splitBrain' };
+  if (victim === undefined) return judgeByPolicy(meeting, cover);
+  if (second !== undefined) return { kind: 'splitBrain' };
   const [copy, other] = orient(meeting, victim);
-  const byBitmap = givesUp(copy, other) && cover === 'bitmap' && trustsBitmaps(meeting);
+  return discard(meeting, victim, givesUp(copy, other) ? cover : 'full');
+}
+
+/** What an administrator asked for goes before the policies. */
+function judgeByPolicy(meeting: Meeting, cover: Cover): Verdict {
+  const { own, peer } = meeting;
+  const known = cover === 'bitmap' && trustsBitmaps(meeting);
+  if (!known && !own.policies.always) return { kind: 'splitBrain' };
+  if (own.discardMyData && peer.discardMyData) return { kind: 'splitBrain' };
+  const outcome = settleSplitBrain(own, peer);
+  if (outcome.kind === 'undecided') return { kind: 'splitBrain' };
+  return outcome.kind === 'yields' ? outcome : discard(meeting, outcome.who, cover);
+}
+
+function discard(meeting: Meeting, victim: Side, cover: Cover): ResyncVerdict {
+  const byBitmap = cover === 'bitmap' && trustsBitmaps(meeting);
   return resyncTo(victim, byBitmap ? 'bitmap' : 'full', !byBitmap);
 }
 

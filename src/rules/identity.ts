@@ -2,6 +2,7 @@
  * What one node tells another about its copy, as far as the rules need it. Both nodes compute
  * the same answer from the same two identities, so nothing here may be known to one side only.
  */
+import type { SplitBrainPolicies } from '../model/policies';
 import type { DiskState, Role, Uuid } from '../model/states';
 
 export interface Identity {
@@ -39,6 +40,14 @@ export interface Identity {
   readonly outOfSyncBytes: bigint;
   /** Every block is, or was when the resync now interrupted began, out of sync to the other. */
   readonly fullSync: boolean;
+
+  /** Became Primary while the other missed that: it was not Primary when they parted. */
+  readonly promotedApart: boolean;
+  /** Times of day, milliseconds since 1970, 0: never or unknown. For people only. */
+  readonly partedMs: number;
+  readonly promotedMs: number;
+  /** What the node does by itself in split brain with the other. */
+  readonly policies: SplitBrainPolicies;
 
   /** Position in the sorted node names: the lower one decides ties. */
   readonly rank: number;

@@ -142,6 +142,7 @@ function freshStatus(config: ResourceConfig, node: NodeConfig): DeviceStatus {
       outOfSyncBytes: 1 << 20,
       resyncDonePercent: null,
       resyncBytesPerSecond: 0,
+      splitBrain: null,
     })),
   };
 }

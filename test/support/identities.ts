@@ -1,6 +1,7 @@
 // Identities for the tables of the rules: one plain UpToDate copy, and variations of it.
 
 import { JUST_CREATED_UUID } from '../../src/model/states';
+import { NO_POLICIES } from '../../src/model/policies';
 import type { Identity } from '../../src/rules/identity';
 
 export const GENERATIONS = { none: 0n, created: JUST_CREATED_UUID, a: 0xan, b: 0xbn, c: 0xcn };
@@ -27,6 +28,10 @@ export const PLAIN: Identity = {
   blockBytes: 512,
   outOfSyncBytes: 0n,
   fullSync: false,
+  promotedApart: false,
+  partedMs: 0,
+  promotedMs: 0,
+  policies: NO_POLICIES,
   rank: 0,
   discardMyData: false,
   takeMeBack: false,

@@ -2,6 +2,8 @@
 // Resource, and words to tell scenarios with.
 
 import type { ResourceConfig } from '../../src/config/types';
+import { NO_POLICIES } from '../../src/model/policies';
+import type { ConfiguredPolicies } from '../../src/model/policies';
 import type { NodeName, ResourceName } from '../../src/model/states';
 import { formatUuid } from '../../src/model/states';
 import type { PeerStatus } from '../../src/model/status';
@@ -26,6 +28,8 @@ export class World {
   readonly violations: string[] = [];
   readonly nodes = new Map<string, Node>();
   readonly random;
+  /** Of every node. */
+  policies: ConfiguredPolicies = NO_POLICIES;
 
   private constructor(
     readonly names: readonly string[],
@@ -65,6 +69,7 @@ export class World {
       timeoutMs: TIMEOUT_MS,
       sndbufBytes: 0,
       rcvbufBytes: 0,
+      splitBrain: this.policies,
       alExtents: 0,
       onIoError: 'detach',
       diskTimeoutMs: 0,

@@ -124,7 +124,7 @@ test('connect and disconnect', async () => {
   );
   expect(world.device('r0').calls).toEqual([
     'disconnect {}',
-    'connect {"peer":"beta","discardMyData":true}',
+    'connect {"peer":"beta","discardMyData":true,"dryRun":false}',
   ]);
 });
 

@@ -16,6 +16,7 @@ const PEER: PeerStatus = {
   outOfSyncBytes: 0,
   resyncDonePercent: 100,
   resyncBytesPerSecond: 0,
+  splitBrain: null,
 };
 
 const DEVICE: DeviceStatus = {

@@ -63,6 +63,7 @@ test('numbers are numbers', () => {
           outOfSyncBytes: 4096,
           resyncDonePercent: 12.5,
           resyncBytesPerSecond: 1000,
+          splitBrain: null,
         },
       ],
     },

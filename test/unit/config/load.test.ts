@@ -1,5 +1,6 @@
 // The configuration as a whole: what good files give, and the exact words for each bad one.
 
+import { NO_POLICIES } from '../../../src/model/policies';
 import { mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { getResource, listResources, loadAll, loadResource } from '../../../src/config/load';
@@ -39,6 +40,7 @@ test('a good file gives every option, defaults filled in', () => {
       timeoutMs: 6000,
       sndbufBytes: 0,
       rcvbufBytes: 0,
+      splitBrain: NO_POLICIES,
       alExtents: 0,
       onIoError: 'detach',
       diskTimeoutMs: 0,
@@ -258,4 +260,30 @@ resources.d/RESOURCE.conf',
 
 test('an empty directory has no resources and no problems', () => {
   expect(loadAll(folder.path)).toEqual({ configs: [], problems: [] });
+});
+
+test('the policies for split brain', () => {
+  const net =
+    '[net]\nafter-sb-0pri = discard-node-beta\nafter-sb-1pri = consensus\n' +
+    'after-sb-2pri = call-pri-lost-after-sb\nrr-conflict = violently\nalways-asbp = yes\n';
+  folder.writeResource('r0', net + GOOD);
+  expect(loadResource(folder.path, 'r0').config?.splitBrain).toEqual({
+    zero: 'disconnect',
+    discardNode: 'beta',
+    one: 'consensus',
+    two: 'call-pri-lost-after-sb',
+    conflict: 'violently',
+    always: true,
+  });
+});
+
+test.each([
+  ['after-sb-0pri = consensus', /there is no policy "consensus"/],
+  ['after-sb-0pri = discard-node-gamma', /there is no node gamma; there are alpha and beta/],
+  ['after-sb-1pri = discard-secundary', /did you mean discard-secondary\?/],
+  ['after-sb-2pri = discard-secondary', /use disconnect, violently-as0p and call-pri-lost/],
+  ['rr-conflict = retry-connect', /use disconnect, violently and call-pri-lost/],
+  ['always-asbp = maybe', /use no and yes/],
+])('%s is refused', (line, expected) => {
+  expect(problemsOf(`[net]\n${line}\n${GOOD}`).join()).toMatch(expected);
 });
