@@ -1,10 +1,12 @@
-// npm run build [native|ts]: builds the addon and the TypeScript without asking what changed.
+// npm run build [native|ts|sim]: builds the addon and the TypeScript without asking what changed;
+// `sim` the test-only addon of the simulated world alone.
 
-import { buildNative, buildTypescript, makeProgramsRunnable } from './lib/building.mjs';
+import { buildNative, buildSim, buildTypescript, makeProgramsRunnable } from './lib/building.mjs';
 
 const only = process.argv[2];
 let status = 0;
-if (only !== 'ts') status = buildNative();
-if (status === 0 && only !== 'native') status = buildTypescript();
+if (only === 'sim') status = buildSim();
+else if (only !== 'ts') status = buildNative();
+if (status === 0 && (only === undefined || only === 'ts')) status = buildTypescript();
 makeProgramsRunnable();
 process.exitCode = status;

@@ -4,10 +4,12 @@
 
 import {
   buildNative,
+  buildSim,
   buildTypescript,
   makeProgramsRunnable,
   nativeIsFresh,
   nodeHeadersFolder,
+  simIsFresh,
   typescriptIsFresh,
 } from './lib/building.mjs';
 import {
@@ -49,6 +51,12 @@ function addon() {
   return buildNative() === 0;
 }
 
+function simulatedWorld() {
+  if (!forTests || simIsFresh()) return true;
+  say('Building the simulated world ...');
+  return buildSim() === 0;
+}
+
 function typescript() {
   if (typescriptIsFresh()) return true;
   say('Building the TypeScript ...');
@@ -69,6 +77,7 @@ function setup() {
     ['the Debian packages could not be installed', debianPackages],
     ['npm ci failed', npmPackages],
     ['the addon did not build', addon],
+    ['the simulated world did not build', simulatedWorld],
     ['the TypeScript did not build', typescript],
   ];
   for (const [failure, step] of steps) {

@@ -9,6 +9,9 @@ namespace blkmirror {
 // Prints the condition with its place on standard error and aborts.
 [[noreturn]] void assertion_failed(const char* condition, const char* file, int line);
 
+// Printed with every failed assertion (which run of a simulation it was); at most 63 bytes.
+void set_assertion_note(const char* note);
+
 }  // namespace blkmirror
 
 #define BM_ASSERT(condition)                                         \

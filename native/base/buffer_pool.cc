@@ -7,12 +7,11 @@
 // - While somebody waits in line, only the one at its head is given a buffer.
 #include "base/buffer_pool.h"
 
-#include <sys/mman.h>
-
 #include <bit>
 #include <cerrno>
 
 #include "base/assert.h"
+#include "base/pages.h"
 
 namespace blkmirror {
 
@@ -26,19 +25,15 @@ uint32_t pages_of(uint32_t order) { return 1u << order; }
 
 BufferPool::~BufferPool() {
   if (region_ == nullptr) return;
-  ::munmap(region_, region_bytes_);
+  unmap_pages(region_, region_bytes_);
 }
 
 Status BufferPool::init(uint32_t bytes) {
   BM_ASSERT(region_ == nullptr);
   BM_ASSERT(bytes > 0);
   BM_ASSERT(bytes % kLargestBytes == 0);
-  void* mapped = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-  if (mapped == MAP_FAILED) return Error{ENOMEM, "mapping the buffer pool"};
-  // Refused without the privilege; then the pages are merely likely to stay.
-  static_cast<void>(::mlock(mapped, bytes));
-  region_ = static_cast<std::byte*>(mapped);
+  region_ = map_pages(bytes);
+  if (region_ == nullptr) return Error{ENOMEM, "mapping the buffer pool"};
   region_bytes_ = bytes;
   free_bytes_ = bytes;
   const uint32_t pages = bytes / limits::kPageBytes;

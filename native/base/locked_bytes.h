@@ -5,11 +5,10 @@
 // Allocated with a connection or an engine, never for a request.
 #pragma once
 
-#include <sys/mman.h>
-
 #include <cstddef>
 
 #include "base/assert.h"
+#include "base/pages.h"
 
 namespace blkmirror {
 
@@ -17,14 +16,10 @@ class LockedBytes {
  public:
   explicit LockedBytes(size_t bytes) : bytes_(bytes) {
     BM_ASSERT(bytes > 0);
-    void* mapped = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-    BM_ASSERT(mapped != MAP_FAILED);  // as for every other allocation at start
-    // Refused without the privilege; then the pages are merely likely to stay.
-    static_cast<void>(::mlock(mapped, bytes));
-    memory_ = static_cast<std::byte*>(mapped);
+    memory_ = map_pages(bytes);
+    BM_ASSERT(memory_ != nullptr);  // as for every other allocation at start
   }
-  ~LockedBytes() { ::munmap(memory_, bytes_); }
+  ~LockedBytes() { unmap_pages(memory_, bytes_); }
   LockedBytes(const LockedBytes&) = delete;
   LockedBytes& operator=(const LockedBytes&) = delete;
 

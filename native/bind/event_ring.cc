@@ -161,6 +161,7 @@ void EventRing::metadata_changed(const meta::Superblock& superblock) {
     if (!superblock.peers[slot].name.empty()) named |= 1u << slot;
   }
   named_slots_.store(named, std::memory_order_relaxed);
+  durable_uuid_.store(superblock.current_uuid, std::memory_order_relaxed);
   meta::encode(superblock, encoded_);
   const std::lock_guard<std::mutex> lock(metadata_mutex_);
   metadata_bytes_ = encoded_;

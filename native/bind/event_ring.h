@@ -79,6 +79,8 @@ class EventRing final : public engine::EventSink {
   bool try_take(Event& event, std::string& text);
   // EAGAIN before the first metadata_changed().
   Result<meta::Superblock> metadata();
+  // The currentUuid that is durable here; 0 before the first metadata_changed().
+  uint64_t durable_uuid() const { return durable_uuid_.load(std::memory_order_relaxed); }
   // Slots that have a name (bit n: slot n).
   uint32_t named_slots() const { return named_slots_.load(std::memory_order_relaxed); }
 
@@ -114,6 +116,7 @@ class EventRing final : public engine::EventSink {
   bool disk_failure_told_ = false;
   std::atomic<bool> io_error_waits_{false};
   std::atomic<uint32_t> named_slots_{0};
+  std::atomic<uint64_t> durable_uuid_{0};
   std::mutex metadata_mutex_;  // guards the three below
   bool metadata_known_ = false;
   uint64_t metadata_offset_ = 0;

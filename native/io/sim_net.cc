@@ -114,7 +114,22 @@ void SimNet::move(SocketId socket, SimIo& to) {
   }
 }
 
-bool SimNet::is_open(SocketId socket) { return at(socket).open; }
+bool SimNet::accepts(SocketId listener) {
+  const Socket& socket = at(listener);
+  BM_ASSERT(socket.listener);
+  return socket.open && !socket.shut;
+}
+
+void SimNet::discard(SocketId socket) {
+  Socket& mine = at(socket);
+  if (mine.open) close(*mine.node, socket);
+}
+
+uint32_t SimNet::peer_host(SocketId socket) {
+  const Socket& mine = at(socket);
+  BM_ASSERT(mine.other != kNone);
+  return sockets_[mine.other]->host;
+}
 
 void SimNet::reset(SocketId socket) {
   const uint32_t other = at(socket).other;

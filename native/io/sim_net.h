@@ -46,8 +46,11 @@ class SimNet {
   void host_up(uint32_t host);
   // Nothing may be in flight on the socket.
   void move(SocketId socket, SimIo& to);
-  // An end that nobody has closed.
-  bool is_open(SocketId socket);
+  // A listener that connect() would find.
+  bool accepts(SocketId listener);
+  // Closes an end that nothing is in flight on, whoever has it.
+  void discard(SocketId socket);
+  uint32_t peer_host(SocketId socket);
   void reset(SocketId socket);
   void node_gone(SimIo& node, bool silent);
 

@@ -131,13 +131,17 @@ void SimWorld::set_tracer(void (*tracer)(void* owner, const SimTrace& trace), vo
 bool SimWorld::step() {
   drop_void_events();
   const uint64_t event_us = heap_.empty() ? UINT64_MAX : heap_.front().at_us;
-  if (deliver_timer(event_us)) return true;
+  const bool fired = deliver_timer(event_us);
+  running_ = UINT32_MAX;
+  if (fired) return true;
   if (heap_.empty()) return false;
   const Event event = heap_.front();
   pop_event();
   BM_ASSERT(event.at_us >= now_us_);
   now_us_ = event.at_us;
+  running_ = event.node;
   deliver(event);
+  running_ = UINT32_MAX;
   return true;
 }
 
@@ -210,6 +214,7 @@ bool SimWorld::deliver_timer(uint64_t before_us) {
   if (first == nullptr) return false;
   now_us_ = std::max(now_us_, first->timers_.next_deadline_us());
   const uint32_t life = first->life_;
+  running_ = first->index_;
   Timer* timer = first->timers_.take_due(now_us_);
   BM_ASSERT(timer != nullptr);
   record({now_us_, 0, EventKind{7}, first->index_, life, nullptr, 0, kNoSocket}, 0, 0, 0, 0);

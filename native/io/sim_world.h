@@ -130,6 +130,8 @@ class SimWorld {
   void advance(uint64_t to_us);
 
   const SimFaults& faults() const { return faults_; }
+  // Index of the node that runs, UINT32_MAX between events.
+  uint32_t running() const { return running_; }
   // Of everything delivered so far: the same for the same run.
   uint64_t hash() const { return hash_; }
   void set_tracer(void (*tracer)(void* owner, const SimTrace& trace), void* owner);
@@ -170,6 +172,7 @@ class SimWorld {
   uint64_t now_us_ = 1'000'000;
   uint64_t sequence_ = 0;
   uint64_t hash_ = 0;
+  uint32_t running_ = UINT32_MAX;
   SimFaults faults_;
   void (*tracer_)(void* owner, const SimTrace& trace) = nullptr;
   void* tracer_owner_ = nullptr;

@@ -7,7 +7,8 @@
 #include <functional>
 
 #include "engine_fixture.h"
-#include "random_client.h"
+#include "random_seeds.h"
+#include "sim/random_client.h"
 
 namespace fixture {
 

@@ -6,11 +6,11 @@
 #include "random_seeds.h"
 
 using namespace blkmirror;
-using fixture::ClientHabits;
 using fixture::die;
 using fixture::Member;
-using fixture::Model;
-using fixture::RandomClient;
+using sim::ClientHabits;
+using sim::Model;
+using sim::RandomClient;
 
 namespace {
 
@@ -18,7 +18,7 @@ constexpr uint64_t kSeeds = 20;
 constexpr uint32_t kTries = 200;  // to connect
 constexpr uint64_t kMostUs = 120'000'000;
 
-class History {
+class History final : public sim::Violations {
  public:
   explicit History(uint64_t seed) : world_(seed), random_(seed * 7919 + 1) {
     wide_ = random_.chance(2);
@@ -79,7 +79,7 @@ class History {
       habits.depth = 12;
       habits.pause_us = 50'000;
     }
-    clients_.push_back(std::make_unique<RandomClient>(world_, *model_, device_bytes_, habits));
+    clients_.push_back(std::make_unique<RandomClient>(world_, *this, habits));
   }
 
   void pass(uint64_t us) {
@@ -104,7 +104,7 @@ class History {
     part_secondaries();
     primary().serve();
     for (auto& client : clients_) {
-      client->connect(primary().listener);
+      connect(*client);
       client->start();
     }
   }
@@ -118,6 +118,11 @@ class History {
         one->engine->close_link(one->slot_of(*other), one->link(*other).incarnation);
       }
     }
+  }
+  void violated(const std::string& what) override { die(what); }
+  void connect(RandomClient& client) {
+    if (client.connect(primary().listener, *model_, primary().io.host())) return;
+    die("the device's socket does not accept");
   }
   void drop_clients() {
     for (auto& client : clients_) client->drop();

@@ -16,7 +16,11 @@ import {
 
 const ADDON = 'native/build/Release/blkmirror.node';
 const HELPER = 'native/build/Release/blkmirror-handlers';
+const SIM_ADDON = 'native/build/Release/blkmirror_sim.node';
 const NATIVE_STAMP = 'native/build/.inputs';
+const SIM_STAMP = 'native/build/.inputs-sim';
+/** Of the simulated world, which only the test-only addon contains. */
+const SIM_SOURCES = /^native\/(sim|simbind|sim_addon\.cc|io\/sim_)/;
 const TS_STAMP = 'dist/.inputs';
 
 /** The folder whose include/node holds the headers of this Node, or undefined: then fetch them. */
@@ -25,12 +29,24 @@ export function nodeHeadersFolder() {
   return existsSync(join(prefix, 'include/node/node_api.h')) ? prefix : undefined;
 }
 
-export function nativeHash() {
+function hashOfSources(wanted) {
   const sources = filesBelow(
     'native',
-    (file) => /\.(cc|h|gyp)$/.test(file) && !/^native\/(build|test)\//.test(file),
+    (file) => /\.(cc|h|gyp)$/.test(file) && !/^native\/(build|test)\//.test(file) && wanted(file),
   );
   return hashOf([...sources, 'scripts/lib/native-sources.cjs'], process.version, process.arch);
+}
+
+export function nativeHash() {
+  return hashOfSources((file) => !SIM_SOURCES.test(file));
+}
+
+function simHash() {
+  return hashOfSources(() => true);
+}
+
+export function simIsFresh() {
+  return existsSync(join(root, SIM_ADDON)) && stampMatches(SIM_STAMP, simHash());
 }
 
 export function nativeIsFresh() {
@@ -39,14 +55,22 @@ export function nativeIsFresh() {
 }
 
 export function buildNative() {
-  const hash = nativeHash();
+  return buildTargets(['blkmirror', 'blkmirror-handlers'], NATIVE_STAMP, nativeHash());
+}
+
+/** The addon of the simulated world, which only tests load. */
+export function buildSim() {
+  return buildTargets(['blkmirror_sim'], SIM_STAMP, simHash());
+}
+
+function buildTargets(targets, stamp, hash) {
   const headers = nodeHeadersFolder();
   const args = ['-C', 'native', '-j', '2', '--loglevel=error'];
   if (headers !== undefined) args.push(`--nodedir=${headers}`);
   // Two builds at once would write the same objects: the second waits.
-  const nodeGyp = [npmBin('node-gyp'), 'configure', 'build', ...args];
+  const nodeGyp = [npmBin('node-gyp'), 'configure', 'build', ...args, ...targets];
   const status = runQuietly('flock', ['native/binding.gyp', ...nodeGyp]);
-  if (status === 0) writeStamp(NATIVE_STAMP, hash);
+  if (status === 0) writeStamp(stamp, hash);
   return status;
 }
 

@@ -1,20 +1,38 @@
-// Prints the C++ sources of the addon, one for each line, relative to native/. Read by binding.gyp.
-// Left out: native/test, native/helper (a program of its own), and io/sim_*.cc, the simulated
-// world that only the native tests link.
+// Prints C++ sources, one for each line, relative to native/. Read by binding.gyp.
+//   core: what both addons are made of        addon: the addon's own entry point
+//   sim:  the simulated world, of the test-only addon
 'use strict';
 
 const { readdirSync } = require('node:fs');
 const { join } = require('node:path');
 
 const native = join(__dirname, '..', '..', 'native');
-const LEFT_OUT = ['test', 'build', 'helper'];
-const sources = ['addon.cc'];
-for (const entry of readdirSync(native, { withFileTypes: true })) {
-  if (!entry.isDirectory() || LEFT_OUT.includes(entry.name)) continue;
-  for (const file of readdirSync(join(native, entry.name))) {
-    if (!file.endsWith('.cc')) continue;
-    if (entry.name === 'io' && file.startsWith('sim_')) continue;
-    sources.push(`${entry.name}/${file}`);
-  }
+const SIM_FOLDERS = ['sim', 'simbind'];
+// native/helper is a program of its own.
+const NEITHER = ['test', 'build', 'helper', ...SIM_FOLDERS];
+
+function sourcesIn(folder, wanted) {
+  return readdirSync(join(native, folder))
+    .filter((file) => file.endsWith('.cc') && wanted(file))
+    .map((file) => `${folder}/${file}`);
 }
-process.stdout.write(`${sources.sort().join('\n')}\n`);
+
+function isSimulated(file) {
+  return file.startsWith('sim_');
+}
+
+function sourcesOf(part) {
+  if (part === 'addon') return ['addon.cc'];
+  if (part === 'sim') {
+    const world = sourcesIn('io', isSimulated);
+    return ['sim_addon.cc', ...world, ...SIM_FOLDERS.flatMap((one) => sourcesIn(one, () => true))];
+  }
+  const folders = readdirSync(native, { withFileTypes: true }).filter(
+    (entry) => entry.isDirectory() && !NEITHER.includes(entry.name),
+  );
+  return folders.flatMap((entry) =>
+    sourcesIn(entry.name, (file) => entry.name !== 'io' || !isSimulated(file)),
+  );
+}
+
+process.stdout.write(`${sourcesOf(process.argv[2]).sort().join('\n')}\n`);

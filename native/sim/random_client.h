@@ -1,17 +1,33 @@
 // An NBD client over the simulated world that keeps several random requests in flight and checks
-// every answer against the model.
+// every answer against the model it was connected with.
 #pragma once
 
-#include <deque>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "base/endian.h"
+#include "base/limits.h"
 #include "io/sim_io.h"
 #include "io/sim_world.h"
-#include "random_model.h"
-#include "random_seeds.h"
+#include "sim/model.h"
 
-namespace fixture {
+namespace blkmirror::sim {
+
+// Told what must never happen. It may return: the client then asks nothing more.
+class Violations {
+ public:
+  virtual void violated(const std::string& what) = 0;
+
+ protected:
+  ~Violations() = default;
+};
 
 struct ClientHabits {
   uint32_t depth = 4;
@@ -21,34 +37,49 @@ struct ClientHabits {
   uint64_t hot_bytes = 0;  // most requests go to the device's first bytes
   bool wide = false;       // a little in every extent
   bool slow = false;       // takes its answers late
+  // Percentages; the rest are writes.
+  uint32_t flush_percent = 3;
+  uint32_t read_percent = 32;
+  uint32_t zero_percent = 15;
+};
+
+struct ClientCounters {
+  uint64_t answers = 0;
+  uint64_t errors = 0;
+  uint64_t reads = 0;
+  uint64_t writes = 0;
+  uint64_t flushes = 0;
 };
 
 class RandomClient {
  public:
-  RandomClient(blkmirror::io::SimWorld& world, Model& model, uint64_t device_bytes,
-               const ClientHabits& habits)
-      : world_(world), model_(model), io_(world), device_bytes_(device_bytes), habits_(habits) {
+  RandomClient(io::SimWorld& world, Violations& violations, const ClientHabits& habits)
+      : world_(world), violations_(violations), io_(world), habits_(habits) {
     send_.owner = receive_.owner = timer_.owner = slow_timer_.owner = this;
-    send_.complete = [](blkmirror::io::Op& op, int32_t result) { self(op.owner).sent(result); };
-    receive_.complete = [](blkmirror::io::Op& op, int32_t result) {
-      self(op.owner).received(result);
-    };
-    timer_.fire = [](blkmirror::io::Timer& timer) { self(timer.owner).next_requests(); };
-    slow_timer_.fire = [](blkmirror::io::Timer& timer) { self(timer.owner).receive_more(); };
+    send_.complete = [](io::Op& op, int32_t result) { self(op.owner).sent(result); };
+    receive_.complete = [](io::Op& op, int32_t result) { self(op.owner).received(result); };
+    timer_.fire = [](io::Timer& timer) { self(timer.owner).next_requests(); };
+    slow_timer_.fire = [](io::Timer& timer) { self(timer.owner).receive_more(); };
   }
   ~RandomClient() { drop(); }
 
-  void connect(blkmirror::io::SocketId listener) {
+  // False when nobody listens. `generation` (may be empty) tells what is durable at the server.
+  bool connect(io::SocketId listener, Model& model, uint32_t host,
+               std::function<uint64_t()> generation = {}) {
     drop();
+    io_.set_host(host);
     socket_ = world_.connect(io_, listener);
-    if (socket_ == blkmirror::io::kNoSocket) die("the device's socket does not accept");
+    if (socket_ == io::kNoSocket) return false;
+    model_ = &model;
+    generation_ = std::move(generation);
     connected_ = true;
     greeting_bytes_ = 18;
     receive_more();
+    return true;
   }
   // The client dies with everything it asked for.
   void drop() {
-    world_.crash(io_, blkmirror::io::SimCrash::kProcess);
+    world_.crash(io_, io::SimCrash::kProcess);
     for (auto& [cookie, request] : requests_) forget(request);
     requests_.clear();
     inbox_.clear();
@@ -64,8 +95,8 @@ class RandomClient {
   bool idle() const { return requests_.empty(); }
   bool ready() const { return ready_; }
   bool connected() const { return connected_; }
-  uint64_t answers() const { return answers_; }
-  uint64_t errors() const { return errors_; }
+  bool uses(const Model& model) const { return model_ == &model; }
+  const ClientCounters& counters() const { return counters_; }
   // Reads of a Primary SyncTarget that lost its source fail; otherwise no error is allowed.
   bool errors_allowed = false;
 
@@ -80,9 +111,15 @@ class RandomClient {
 
   static RandomClient& self(void* owner) { return *static_cast<RandomClient*>(owner); }
 
+  bool violated(const std::string& what) {
+    active_ = false;
+    violations_.violated(what);
+    return false;
+  }
+
   void forget(Request& request) {
-    if (request.write != nullptr) model_.give_up(*request.write);
-    if (request.type == 0) model_.end_read(request.started);
+    if (request.write != nullptr) model_->give_up(*request.write);
+    if (request.type == 0) model_->end_read(request.started);
   }
 
   void next_requests() {
@@ -98,18 +135,22 @@ class RandomClient {
     Request request;
     const uint64_t kind = random.between(0, 99);
     const bool durable = random.chance(8);
-    if (kind < 3) {
+    const uint64_t writes_from = habits_.flush_percent + habits_.read_percent;
+    const uint64_t zeroes_from = 100 - habits_.zero_percent;
+    if (kind < habits_.flush_percent) {
       request.type = 3;
-      request.started = model_.now();
+      request.started = model_->now();
     } else {
       choose_range(request);
-      if (kind < 35) {
+      if (kind < writes_from) {
         request.type = 0;
-        request.started = model_.begin_read();
+        request.started = model_->begin_read();
       } else {
-        request.type = kind < 85 ? 1 : kind < 92 ? 4 : 6;
-        const uint32_t tag = request.type == 1 ? model_.next_tag() : 0;
-        request.write = model_.issue(request.offset, request.length, tag, durable);
+        request.type = kind < zeroes_from                                   ? 1
+                       : kind < zeroes_from + habits_.zero_percent * 7 / 15 ? 4
+                                                                            : 6;
+        const uint32_t tag = request.type == 1 ? model_->next_tag() : 0;
+        request.write = model_->issue(request.offset, request.length, tag, durable);
       }
     }
     append(request, durable && request.type != 0 && request.type != 3);
@@ -122,18 +163,18 @@ class RandomClient {
     const uint64_t most = large ? habits_.large_bytes / kSector : random.chance(8) ? 128 : 16;
     uint64_t count = random.between(1, most);
     const bool hot = habits_.hot_bytes != 0 && !random.chance(20);
-    const uint64_t area = (hot ? habits_.hot_bytes : device_bytes_) / kSector;
+    const uint64_t area = (hot ? habits_.hot_bytes : model_->bytes()) / kSector;
     uint64_t first = random.between(0, area - 1);
     if (habits_.wide) {  // some blocks in each extent
-      constexpr uint64_t kExtent = blkmirror::limits::kExtentBytes / kSector;
-      first = random.between(0, device_bytes_ / kSector / kExtent - 1) * kExtent +
+      constexpr uint64_t kExtent = limits::kExtentBytes / kSector;
+      first = random.between(0, model_->bytes() / kSector / kExtent - 1) * kExtent +
               random.between(0, 255);
     }
     if (random.chance(2)) {  // whole blocks
       count = (count + 7) / 8 * 8;
       first = first / 8 * 8;
     }
-    count = std::min(count, device_bytes_ / kSector - first);
+    count = std::min(count, model_->bytes() / kSector - first);
     request.offset = first * kSector;
     request.length = static_cast<uint32_t>(count * kSector);
   }
@@ -144,12 +185,12 @@ class RandomClient {
     outbox_.resize(at + 28 + (data ? request.length : 0));
     std::byte* header = outbox_.data() + at;
     last_cookie_ += 1;
-    blkmirror::store_be32(header, 0x25609513);
-    blkmirror::store_be16(header + 4, durable ? 1 : 0);
-    blkmirror::store_be16(header + 6, request.type);
-    blkmirror::store_be64(header + 8, last_cookie_);
-    blkmirror::store_be64(header + 16, request.offset);
-    blkmirror::store_be32(header + 24, request.length);
+    store_be32(header, 0x25609513);
+    store_be16(header + 4, durable ? 1 : 0);
+    store_be16(header + 6, request.type);
+    store_be64(header + 8, last_cookie_);
+    store_be64(header + 16, request.offset);
+    store_be32(header + 24, request.length);
     for (uint32_t i = 0; data && i < request.length / kSector; ++i) {
       fill_block(header + 28 + i * kSector, request.write->tag, request.offset / kSector + i);
     }
@@ -208,10 +249,12 @@ class RandomClient {
     if (greeting_bytes_ != 0) return parse_greeting(used, left);
     if (left < 16) return false;
     const std::byte* header = inbox_.data() + used;
-    if (blkmirror::load_be32(header) != 0x67446698) die("a reply with a wrong magic number");
-    const uint32_t error = blkmirror::load_be32(header + 4);
-    const auto found = requests_.find(blkmirror::load_be64(header + 8));
-    if (found == requests_.end()) die("a reply to nothing that was asked");
+    if (load_be32(header) != 0x67446698) return violated("a reply with a wrong magic number");
+    const uint32_t error = load_be32(header + 4);
+    const auto found = requests_.find(load_be64(header + 8));
+    if (found == requests_.end()) {
+      return violated("a reply to nothing that was asked");
+    }
     const uint32_t data = found->second.type == 0 && error == 0 ? found->second.length : 0;
     if (left < 16 + data) return false;
     Request request = std::move(found->second);
@@ -227,10 +270,10 @@ class RandomClient {
     if (greeting_bytes_ == 18) {
       greeting_bytes_ = 10;
       outbox_.resize(20);
-      blkmirror::store_be32(outbox_.data(), 3);  // FIXED_NEWSTYLE, NO_ZEROES
-      blkmirror::store_be64(outbox_.data() + 4, 0x49484156454F5054);
-      blkmirror::store_be32(outbox_.data() + 12, 1);  // NBD_OPT_EXPORT_NAME, ""
-      blkmirror::store_be32(outbox_.data() + 16, 0);
+      store_be32(outbox_.data(), 3);  // FIXED_NEWSTYLE, NO_ZEROES
+      store_be64(outbox_.data() + 4, 0x49484156454F5054);
+      store_be32(outbox_.data() + 12, 1);  // NBD_OPT_EXPORT_NAME, ""
+      store_be32(outbox_.data() + 16, 0);
       flush_outbox();
     } else {
       greeting_bytes_ = 0;
@@ -241,37 +284,42 @@ class RandomClient {
   }
 
   void answer(Request& request, uint32_t error, const std::byte* data) {
-    answers_ += 1;
+    counters_.answers += 1;
     if (error != 0) {
-      errors_ += 1;
+      counters_.errors += 1;
       if (!errors_allowed) {
-        die("an error " + std::to_string(error) + " for a request of type " +
-            std::to_string(request.type));
+        violated("an error " + std::to_string(error) + " for a request of type " +
+                 std::to_string(request.type));
       }
       forget(request);
       return;
     }
+    if (generation_) model_->enter(generation_());
+    counters_.reads += request.type == 0;
+    counters_.flushes += request.type == 3;
+    counters_.writes += request.type != 0 && request.type != 3;
     if (request.type == 3) {
-      model_.flushed(request.started);
+      model_->flushed(request.started);
     } else if (request.type == 0) {
-      const auto wrong = model_.check(request.offset, data, request.length, request.started);
-      model_.end_read(request.started);
-      if (!wrong.empty()) die("a client read what it should not: " + wrong);
+      const auto wrong = model_->check(request.offset, data, request.length, request.started);
+      model_->end_read(request.started);
+      if (!wrong.empty()) violated("a client read what it should not: " + wrong);
     } else {
-      model_.acknowledge(request.write);
+      model_->acknowledge(request.write);
     }
   }
 
-  blkmirror::io::SimWorld& world_;
-  Model& model_;
-  blkmirror::io::SimIo io_;
-  uint64_t device_bytes_;
+  io::SimWorld& world_;
+  Violations& violations_;
+  Model* model_ = nullptr;
+  std::function<uint64_t()> generation_;
+  io::SimIo io_;
   ClientHabits habits_;
-  blkmirror::io::SocketId socket_ = blkmirror::io::kNoSocket;
-  blkmirror::io::Op send_;
-  blkmirror::io::Op receive_;
-  blkmirror::io::Timer timer_;
-  blkmirror::io::Timer slow_timer_;
+  io::SocketId socket_ = io::kNoSocket;
+  io::Op send_;
+  io::Op receive_;
+  io::Timer timer_;
+  io::Timer slow_timer_;
   iovec send_part_{};
   iovec receive_part_{};
   std::vector<std::byte> outbox_;
@@ -283,9 +331,8 @@ class RandomClient {
   bool ready_ = false;
   bool active_ = false;
   uint64_t last_cookie_ = 0;
-  uint64_t answers_ = 0;
-  uint64_t errors_ = 0;
+  ClientCounters counters_;
   std::unordered_map<uint64_t, Request> requests_;
 };
 
-}  // namespace fixture
+}  // namespace blkmirror::sim

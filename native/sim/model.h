@@ -1,0 +1,149 @@
+// What a device may contain, block by block of 512 bytes: the last acknowledged writes, those in
+// flight, and those whose fate is unknown.
+//
+// Every write has a tag of its own and fills its blocks with it (0: zeroes), so a block that is
+// read tells which write it came from. A version dies when a write issued after its end is
+// acknowledged; it is gone for good when such a write is durable. A power loss of every copy
+// revives what is not gone. With history, even what is gone is remembered until settle(), with the
+// generation (currentUuid) of the acknowledgement that ended it: a copy that lags behind may still
+// show it, if it does not share that generation.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "io/sim_disk.h"
+
+namespace blkmirror::sim {
+
+inline constexpr uint32_t kSector = 512;
+
+struct ModelWrite {
+  uint64_t first = 0;  // block
+  uint64_t count = 0;
+  uint32_t tag = 0;
+  bool durable = false;
+  uint64_t issued = 0;
+  uint64_t ended = UINT64_MAX;
+};
+
+// What a copy must hold: everything acknowledged under generations up to this one.
+struct HeldBefore {
+  uint64_t uuid = 0;
+  bool power_lost = false;  // of that, what was durable
+};
+
+struct ModelFacts {
+  uint64_t acknowledged = 0;
+  uint64_t unflushed = 0;
+  uint64_t in_flight = 0;
+};
+
+void fill_block(std::byte* data, uint32_t tag, uint64_t block);
+// The tag of a block's contents (0: zeroes), or UINT32_MAX when no write ever wrote this there.
+uint32_t tag_of(const std::byte* data, uint64_t block);
+
+class Model {
+ public:
+  explicit Model(uint64_t bytes);
+  Model(const Model&) = delete;
+  Model& operator=(const Model&) = delete;
+
+  uint64_t bytes() const { return bytes_; }
+  uint64_t now() { return ++clock_; }
+  uint64_t clock() const { return clock_; }
+  // Unique over all branches.
+  uint32_t next_tag() { return ++*last_tag_; }
+
+  // What is acknowledged from here on is so under this generation, which is durable where the
+  // client asked.
+  void enter(uint64_t uuid);
+  // Acknowledged writes since the branch began, under generations that came after this one; 0
+  // when it is none of this branch.
+  uint64_t acknowledged_after(uint64_t uuid) const;
+
+  std::shared_ptr<ModelWrite> issue(uint64_t offset, uint64_t length, uint32_t tag, bool durable);
+  void acknowledge(const std::shared_ptr<ModelWrite>& write);
+  // Answered with an error, or never: it may have happened, wholly or in part.
+  void give_up(ModelWrite& write);
+  // A flush issued at `issued` was acknowledged.
+  void flushed(uint64_t issued);
+  // Every copy that had everything lost its power.
+  void lose_volatile();
+
+  uint64_t begin_read();
+  void end_read(uint64_t started);
+  // Empty, or what is wrong with data read since `started`.
+  std::string check(uint64_t offset, const std::byte* data, uint64_t length, uint64_t started);
+
+  void keep_history(bool keep) { history_ = keep; }
+  bool keeps_history() const { return history_; }
+  // Everything acknowledged is on every copy, durably: what was before is forgotten.
+  void settle();
+  ModelFacts facts() const;
+
+  // The whole of a copy, with nothing in flight: empty, or what is wrong.
+  std::string check_copy(const io::SimDisk& disk);
+  // A copy that lacks the last acknowledged writes, but has applied epochs in order: it must be
+  // what the device may have been at some moment. `any_order`: any remembered version will do.
+  std::string check_lagging(const io::SimDisk& disk, bool any_order);
+  // A new history that begins with this copy's contents, whatever they are. What the disk has
+  // not on its medium may fall back to what is known here. Null when a block was never written
+  // by anybody; then `wrong` says which.
+  std::unique_ptr<Model> rebase(const io::SimDisk& disk, std::string& wrong) const;
+  // A copy that goes on alone: empty, or what it lacks of what it must hold.
+  std::string check_held(const io::SimDisk& disk, const HeldBefore& held) const;
+  // As it is now. Nothing may be in flight.
+  std::unique_ptr<Model> clone() const;
+
+ private:
+  struct Version {
+    std::shared_ptr<ModelWrite> write;
+    uint64_t dead;
+    bool gone;
+    uint32_t dead_in;  // index of the generation; meaningful when it is dead
+    uint32_t gone_in;  // when it is gone
+  };
+  struct Generation {
+    uint64_t uuid;
+    uint64_t acknowledged;  // writes, since the branch began
+  };
+  using Versions = std::vector<Version>;
+  static constexpr uint64_t kChunk = 64;  // blocks
+  static constexpr uint32_t kNone = UINT32_MAX;
+  using Chunk = std::array<Versions, kChunk>;
+
+  Versions& at(uint64_t block);
+  const Versions* find(uint64_t block) const;
+  void supersede(const ModelWrite& write, bool durably);
+  void prune(Versions& versions);
+  bool allowed(uint64_t block, const std::byte* data, uint64_t started) const;
+  std::string explain(uint64_t block, const std::byte* data) const;
+  std::string check_page(const io::SimDisk& disk, uint64_t page, uint64_t started) const;
+  std::string check_held_page(const io::SimDisk& disk, uint64_t page, uint32_t generation,
+                              bool power_lost) const;
+  bool holds(uint64_t block, const std::byte* data, uint32_t generation, bool power_lost) const;
+  // kNone when the branch has not seen it.
+  uint32_t generation_of(uint64_t uuid) const;
+  uint32_t current() const { return static_cast<uint32_t>(generations_.size() - 1); }
+  std::vector<uint64_t> pages_to_check(const io::SimDisk& disk) const;
+  uint64_t moment_of(const io::SimDisk& disk) const;
+  void rebase_block(Model& to, uint64_t block, uint32_t tag, bool unflushed) const;
+
+  uint64_t bytes_;
+  uint64_t clock_ = 0;
+  bool history_ = false;
+  std::vector<Generation> generations_ = {{0, 0}};  // in order
+  std::shared_ptr<uint32_t> last_tag_;
+  std::vector<std::unique_ptr<Chunk>> chunks_;
+  std::vector<uint64_t> reads_;  // in progress, oldest first
+  std::list<std::shared_ptr<ModelWrite>> volatile_;
+  uint64_t acknowledged_ = 0;
+  uint64_t in_flight_ = 0;
+};
+
+}  // namespace blkmirror::sim
