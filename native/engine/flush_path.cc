@@ -30,6 +30,13 @@ void FlushPath::submit(nbd::Piece& piece) {
   }
 }
 
+void FlushPath::submit_last(nbd::Piece& piece) {
+  BM_ASSERT(last_ == nullptr);
+  BM_ASSERT(piece.kind == nbd::PieceKind::kFlush);
+  last_ = &piece;
+  submit(piece);
+}
+
 void FlushPath::begin(nbd::Piece& piece, Flush& flush) {
   flush.piece = &piece;
   if (!parts_.access.usable()) {
@@ -62,7 +69,12 @@ void FlushPath::flushed_everywhere(Outstanding& item) {
   FlushPath& path = *flush.path;
   const DataAccess& access = path.parts_.access;
   if (access.local() || (item.reported & access.holders()) != 0) {
-    path.parts_.gate.acknowledge(flush.held);
+    const bool untold = flush.piece == path.last_ && !path.parts_.gate.closed();
+    if (untold) {
+      path.finish(flush, 0);
+    } else {
+      path.parts_.gate.acknowledge(flush.held);
+    }
   } else {
     path.hold(flush);
   }
@@ -97,6 +109,7 @@ void FlushPath::fail_held() {
 void FlushPath::finish(Flush& flush, int error) {
   BM_ASSERT(flush.piece != nullptr);
   nbd::Piece& piece = *flush.piece;
+  if (&piece == last_) last_ = nullptr;
   nbd::Piece* next = backlog_.pop_front();
   if (next != nullptr) {
     begin(*next, flush);

@@ -19,6 +19,9 @@ class FlushPath {
   explicit FlushPath(Parts& parts);
 
   void submit(nbd::Piece& piece);
+  // The flush of a demotion, after the last client: nobody is told that anything reached a copy
+  // that misses it, so it alone begins no generation.
+  void submit_last(nbd::Piece& piece);
   // Flushes held because no copy could be flushed: again, or in vain (data_access).
   void retry();
   void fail_held();
@@ -42,6 +45,7 @@ class FlushPath {
   void finish(Flush& flush, int error);
 
   Parts& parts_;
+  nbd::Piece* last_ = nullptr;
   Slab<Flush> flushes_;
   List<nbd::Piece, &nbd::Piece::link> backlog_;
   List<Flush, &Flush::link> held_;

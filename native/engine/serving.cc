@@ -98,7 +98,7 @@ void Serving::server_stopped(void* owner) {
     return;
   }
   serving.step_ = Step::kFlushing;
-  serving.parts_.flushes.submit(serving.flush_);
+  serving.parts_.flushes.submit_last(serving.flush_);
 }
 
 void Serving::flushed(nbd::Piece& piece, int error) {
