@@ -1,5 +1,5 @@
 /**
- * The commands on one device that is up: promote, demote, connect, disconnect, resync.
+ * The commands on one device that is up: promote, demote, disconnect, resync.
  */
 import type { ResourceName } from '../model/states';
 import { resourceArgument, UsageError } from './context';
@@ -27,23 +27,6 @@ export async function demote(context: Context, argument: string): Promise<number
   return context.withService(async (service) => {
     await service.device(resource, 'Demote', {});
     context.output.print(`${resource} is Secondary`);
-    return 0;
-  });
-}
-
-export async function connect(
-  context: Context,
-  argument: string,
-  peer: string | undefined,
-  options: { readonly discardMyData?: boolean },
-): Promise<number> {
-  const resource = resourceArgument(argument);
-  return context.withService(async (service) => {
-    await service.device(resource, 'Connect', {
-      ...peerOption(peer),
-      ...(options.discardMyData === true ? { 'discard-my-data': true } : {}),
-    });
-    context.output.print(`${resource} connects to ${peer ?? 'its peers'}`);
     return 0;
   });
 }

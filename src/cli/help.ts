@@ -82,8 +82,34 @@ On a Secondary: copies what is out of sync from the peer that is UpToDate, or ev
     summary: 'connect to the peers, after disconnect or split brain',
     description: `
 Connects to every peer, or to one. In split brain, --discard-my-data gives up what was written
-here since the copies parted; on the other node, connect without it.`,
-    examples: ['blkmirror connect r0', 'blkmirror connect r0 beta --discard-my-data'],
+here since the copies parted; on the other node, connect without it. With --dry-run as well it
+tells what would be lost, with the numbers of both nodes, and changes nothing.`,
+    examples: [
+      'blkmirror connect r0',
+      'blkmirror connect r0 beta --discard-my-data --dry-run',
+      'blkmirror connect r0 beta --discard-my-data',
+    ],
+  },
+  outdate: {
+    summary: 'declare the local copy older than another',
+    description: `
+Declares the copy of a Secondary that is not connected Outdated: promoting it takes --force until
+it has been resynced. Refused on a Primary, and while a peer is connected.`,
+    examples: ['blkmirror outdate r0'],
+  },
+  invalidate: {
+    summary: 'give up the local copy and copy it anew',
+    description: `
+Declares the local copy Inconsistent and copies everything from a connected peer that is UpToDate.
+Refused on a Primary, and where no such peer is connected.`,
+    examples: ['blkmirror invalidate r0'],
+  },
+  'invalidate-remote': {
+    summary: "overwrite a peer's copy with the local one",
+    description: `
+Declares the copy of a connected Secondary Inconsistent and copies everything there from here.
+Refused unless the local copy is UpToDate.`,
+    examples: ['blkmirror invalidate-remote r0', 'blkmirror invalidate-remote r0 beta'],
   },
   disconnect: {
     summary: 'end the connection to the peers and stay StandAlone',

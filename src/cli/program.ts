@@ -5,7 +5,8 @@
 import { Command, CommanderError } from 'commander';
 import { Context, UsageError } from './context';
 import type { GlobalOptions } from './context';
-import { connect, demote, disconnect, promote, resync } from './deviceCommands';
+import { connect, invalidate, invalidateRemote, outdate } from './copyCommands';
+import { demote, disconnect, promote, resync } from './deviceCommands';
 import { createMdCommand, setup } from './diskCommands';
 import { COMMAND_HELP, PROGRAM_HELP, examplesText, unwrapped } from './help';
 import type { CommandName } from './help';
@@ -80,6 +81,7 @@ function buildProgram(version: string, output: Output, done: (exit: number) => v
     addCommand(program, name, output, done, run);
   addLifeCycle(add);
   addDeviceCommands(add);
+  addCopyCommands(add);
   add('status', status as Action)
     .argument('[resource]', 'only this resource')
     .option('--json', 'as JSON');
@@ -115,10 +117,19 @@ function addDeviceCommands(add: (name: CommandName, run: Action) => Command): vo
   add('connect', connect as Action)
     .argument(...RESOURCE)
     .argument(...PEER)
-    .option('--discard-my-data', 'in split brain: give up what was written here');
+    .option('--discard-my-data', 'in split brain: give up what was written here')
+    .option('--dry-run', 'only tell what --discard-my-data would do');
   add('disconnect', disconnect as Action)
     .argument(...RESOURCE)
     .argument(...PEER);
+}
+
+function addCopyCommands(add: (name: CommandName, run: Action) => Command): void {
+  add('outdate', outdate as Action).argument(...RESOURCE);
+  add('invalidate', invalidate as Action).argument(...RESOURCE);
+  add('invalidate-remote', invalidateRemote as Action)
+    .argument(...RESOURCE)
+    .argument('[peer]', 'name of the peer; the only one when missing');
 }
 
 function addCommand(

@@ -20,7 +20,15 @@ import { readDevices } from './statusMap';
 import type { ManagedObjects, Properties } from './statusMap';
 import { noService } from './words';
 
-export type DeviceMethod = 'Promote' | 'Demote' | 'Connect' | 'Disconnect' | 'Resync';
+export type DeviceMethod =
+  | 'Promote'
+  | 'Demote'
+  | 'Connect'
+  | 'Disconnect'
+  | 'Resync'
+  | 'Outdate'
+  | 'Invalidate'
+  | 'InvalidateRemote';
 export type Options = Readonly<Record<string, string | boolean>>;
 
 const PROPERTIES = 'org.freedesktop.DBus.Properties';

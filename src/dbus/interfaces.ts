@@ -104,6 +104,19 @@ export function deviceInterface(
         await device.invalidate();
         return [];
       },
+      InvalidateRemote: async ([given]) => {
+        const options = readOptions(given, { peer: 's' });
+        if (options.peer === undefined) {
+          throw new MirrorError('InvalidArgs', 'the option peer is missing: name the peer');
+        }
+        await device.invalidateRemote(options.peer as NodeName);
+        return [];
+      },
+      Outdate: async ([given]) => {
+        readOptions(given, {});
+        await device.outdate();
+        return [];
+      },
     },
     properties: () => deviceProperties(device.status()),
   };

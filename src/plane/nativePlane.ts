@@ -105,13 +105,33 @@ class NativePlane implements Plane {
     }
   }
 
-  attach(spec: AttachSpec, onEvent: (event: DeviceEvent) => void): Promise<DevicePlane> {
+  async attach(spec: AttachSpec, onEvent: (event: DeviceEvent) => void): Promise<DevicePlane> {
     const host = {
       addon: this.addon,
       take: (socket: WireSocket) => this.lobby.take(socket),
       onWarnings: (warnings: readonly string[]) => this.warn(warnings),
     };
-    return NativeDevice.attach(host, spec, onEvent);
+    try {
+      return await NativeDevice.attach(host, spec, onEvent);
+    } catch (error) {
+      const known = toPlaneError(error, DISK_CODES);
+      throw known.code === 'NotAttached' ? ((await this.tryForeign(spec)) ?? known) : known;
+    }
+  }
+
+  /** Says whose metadata it is that was refused; undefined when it is the right one's, or none. */
+  private async tryForeign(spec: AttachSpec): Promise<MirrorError | undefined> {
+    const found = await this.readMetadata(spec.disk, spec.metaDisk).catch(() => undefined);
+    if (found === undefined) return undefined;
+    const { resource, node } = found;
+    if (resource === spec.resource && node === spec.node) return undefined;
+    const other = resource === spec.resource ? 'another node' : 'another resource';
+    const place = spec.metaDisk === 'internal' ? spec.disk : spec.metaDisk;
+    const message =
+      `${place} holds the metadata of ${other}: of resource ${resource} on node ${node}, not of ` +
+      `${spec.resource} on ${spec.node}; check the path in the configuration, or run ` +
+      `create-md ${spec.resource} --force to give up what is there`;
+    return new MirrorError('NotAttached', message);
   }
 
   // eslint-disable-next-line @typescript-eslint/require-await -- a refusal is a rejection

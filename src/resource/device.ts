@@ -40,6 +40,10 @@ export interface MirrorDevice {
   resync(request: ResyncRequest): Promise<ResyncRun>;
   /** The local copy becomes Inconsistent and is copied anew. */
   invalidate(): Promise<void>;
+  /** The peer's copy becomes Inconsistent and is copied anew from here. */
+  invalidateRemote(peer: NodeName): Promise<void>;
+  /** The local copy is known to be older than another: promoting it takes force. */
+  outdate(): Promise<void>;
   connect(options: ConnectOptions): Promise<void>;
   disconnect(options: { readonly peer?: NodeName }): Promise<void>;
   /** Takes over what may change while up; rejects and changes nothing otherwise. */

@@ -159,6 +159,14 @@ export class Resource implements MirrorDevice {
     return this.command(() => this.resyncs.invalidate());
   }
 
+  invalidateRemote(peer: NodeName): Promise<void> {
+    return this.command(() => this.resyncs.invalidateRemote(peer));
+  }
+
+  outdate(): Promise<void> {
+    return this.command(() => this.roles.outdate());
+  }
+
   connect({ peer, discardMyData, dryRun = false }: ConnectOptions): Promise<void> {
     return this.command(() => {
       if (discardMyData && this.core.gate.snapshot().role === 'Primary') {

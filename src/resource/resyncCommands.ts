@@ -36,6 +36,11 @@ export class ResyncCommands {
     run.finished.catch(() => undefined);
   }
 
+  async invalidateRemote(peer: NodeName): Promise<void> {
+    const run = await this.resyncTo(peer, true);
+    run.finished.catch(() => undefined);
+  }
+
   /** From this node to the peer. */
   private async resyncTo(to: NodeName, full: boolean): Promise<ResyncRun> {
     const connection = this.connection(to);

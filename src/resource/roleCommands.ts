@@ -7,6 +7,7 @@ import { DEVICE_TIMEOUT_MS, SETTLE_MS } from '../model/limits';
 import { JUST_CREATED_UUID } from '../model/states';
 import type { NodeName, Uuid } from '../model/states';
 import type { Metadata, MetadataPatch, PeerPatch } from '../plane/plane';
+import { judgeOutdating } from '../rules/outdating';
 import { judgePromotion } from '../rules/promotion';
 import type { PromotionAnswer } from '../rules/promotion';
 import type { Core } from './core';
@@ -54,6 +55,24 @@ export class RoleCommands {
     await this.withdraw(force);
     if (this.core.hasDisk) await this.core.updateMetadata({ primaryIndicator: false });
     this.core.gate.propose({ role: 'Secondary' });
+  }
+
+  /** Durable when it returns. @throws InvalidArgs, NotUpToDate, NotAttached */
+  async outdate(): Promise<void> {
+    const { gate, name } = this.core;
+    const { role, diskState } = gate.snapshot();
+    const connected = this.connected();
+    const answer = judgeOutdating({ resource: name, role, diskState, connected });
+    if (answer.kind === 'refused') throw new MirrorError(answer.code, answer.message);
+    if (answer.kind === 'alreadyOutdated') return;
+    const settling = [...this.connections.values()].filter((one) => one.isNegotiating);
+    for (const one of settling) one.hold('the copy is declared Outdated');
+    try {
+      await this.core.updateMetadata({ outdated: true });
+      gate.propose({ diskState: 'Outdated' });
+    } finally {
+      for (const one of settling) one.resume();
+    }
   }
 
   /** Stops serving. @throws DeviceInUse with the names of the clients, unless `force` */

@@ -77,6 +77,14 @@ export class FakeDevice implements RunningDevice {
     else this.settleRun?.failed(error);
   }
 
+  async invalidateRemote(peer: string): Promise<void> {
+    this.command('invalidateRemote', { peer });
+  }
+
+  async outdate(): Promise<void> {
+    this.command('outdate');
+  }
+
   async invalidate(): Promise<void> {
     this.command('invalidate');
   }

@@ -120,11 +120,33 @@ test('connect and disconnect', async () => {
   await world.service.up('r0');
   expect(await terminal.run('disconnect', 'r0')).toEqual(done('r0 is disconnected from its peers'));
   expect(await terminal.run('connect', 'r0', 'beta', '--discard-my-data')).toEqual(
-    done('r0 connects to beta'),
+    done('r0 connects to beta\nr0 knows of no split brain with beta, nothing is discarded'),
+  );
+  const dryRun = ['connect', 'r0', 'beta', '--discard-my-data', '--dry-run'];
+  expect(await terminal.run(...dryRun)).toEqual(
+    done('r0 knows of no split brain with beta, nothing is discarded'),
   );
   expect(world.device('r0').calls).toEqual([
     'disconnect {}',
     'connect {"peer":"beta","discardMyData":true,"dryRun":false}',
+    'connect {"peer":"beta","discardMyData":true,"dryRun":true}',
+  ]);
+});
+
+test('a dry run is one of discarding', async () => {
+  await world.service.up('r0');
+  expect((await terminal.run('connect', 'r0', '--dry-run')).exit).toBe(2);
+});
+
+test('outdate, invalidate and invalidate-remote', async () => {
+  await world.service.up('r0');
+  expect((await terminal.run('outdate', 'r0')).exit).toBe(0);
+  expect((await terminal.run('invalidate', 'r0')).exit).toBe(0);
+  expect((await terminal.run('invalidate-remote', 'r0')).exit).toBe(0);
+  expect(world.device('r0').calls).toEqual([
+    'outdate',
+    'invalidate',
+    'invalidateRemote {"peer":"beta"}',
   ]);
 });
 

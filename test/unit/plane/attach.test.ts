@@ -42,8 +42,8 @@ test('what cannot be attached says why', async () => {
     refusal(bench.attach(attachSpec(disk, change), ignore));
   expect(await attach()).toMatch(/^NotAttached: no blkmirror metadata on .*create-md r0/);
   await bench.plane.createMetadata(createSpec(disk));
-  expect(await attach({ resource: 'other' })).toMatch(/^NotAttached: .*belongs to something else/);
-  expect(await attach({ node: 'gamma' })).toMatch(/^NotAttached: .*belongs to something else/);
+  expect(await attach({ resource: 'other' })).toMatch(/^NotAttached: .*of resource r0 on node/);
+  expect(await attach({ node: 'gamma' })).toMatch(/^NotAttached: .*not of r0 on gamma/);
   expect(await attach({ disk: bench.path('missing') })).toMatch(/^NotAttached: cannot open/);
   expect(await attach({ peers: [ALPHA], timeoutMs: 0 })).toMatch(/^InvalidArgs: timeout-ms/);
   const file = openSync(disk, 'r+');
