@@ -1,8 +1,8 @@
 // Both nodes on one host over loopback, loop devices as backing disks, and a file system on the
-// mirror, with the writer, nbdfuse and both daemons in one memory-limited cgroup: dirty pages of
-// eight times the limit go through without a deadlock, and sync ends. The original of 1999 hung
-// here.
-// Needs root, loop devices and FUSE.
+// mirror, with the writer and both daemons in one memory-limited cgroup: dirty pages of eight
+// times the limit go through without a deadlock, and sync ends. The original of 1999 hung here.
+// nbdfuse, which stands for the kernel's nbd, is outside: it is not made for this, and would wait
+// for memory that only itself can free. Needs root, loop devices and FUSE.
 
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,7 +19,6 @@ const FILE_BYTES = 512 * MIB;
 const ROUNDS = 4;
 
 let cluster: Cluster;
-let nbdfusePid = 0;
 
 // Not at the end of a test: one that hangs is cleaned up as well.
 afterEach(() => cluster.remove());
@@ -39,29 +38,26 @@ test('dirty pages of eight times the memory go through the mirror', async () => 
   const diskBytes = FILE_BYTES + 128 * MIB;
   cluster = await Cluster.inSync({ diskBytes, loop: true, wrapper: group.wrapper });
   cluster.onRemove(() => group.remove());
-  const place = await mountMirror(group);
+  const place = await mountMirror();
   const before = group.limitReached;
   for (let round = 0; round < ROUNDS; round++) {
     await writeInside(group, join(place, `file${round % 2}`));
   }
   await runOk('sync', ['-f', place], { deadlineMs: 120_000 });
   expect(group.limitReached).toBeGreaterThan(before);
-  const inside = [...cluster.nodes.map((node) => node.pid), nbdfusePid];
-  expect(inside.every((pid) => group.pids.includes(pid))).toBe(true);
+  expect(cluster.nodes.every((node) => group.pids.includes(node.pid))).toBe(true);
   await runOk('umount', [place], { deadlineMs: 60_000 });
   await cluster.untilInSync();
   await cluster.expectIdentical();
 });
 
-async function mountMirror(group: MemoryCgroup): Promise<string> {
+async function mountMirror(): Promise<string> {
   const fuse = join(cluster.folder, 'fuse');
   const place = join(cluster.folder, 'mnt');
   mkdirSync(fuse);
   mkdirSync(place);
   const log = join(cluster.folder, 'nbdfuse.log');
-  const [shell = 'sh', ...words] = group.wrapper;
-  const nbdfuse = Background.start(shell, [...words, 'nbdfuse', fuse, cluster.first.uri()], log);
-  nbdfusePid = nbdfuse.pid;
+  const nbdfuse = Background.start('nbdfuse', [fuse, cluster.first.uri()], log);
   cluster.onRemove(() => nbdfuse.kill());
   cluster.onRemove(() => run('fusermount3', ['-uz', fuse]));
   const file = join(fuse, 'nbd');
