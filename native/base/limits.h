@@ -13,6 +13,7 @@ inline constexpr uint32_t kSlots = 32;                  // peer slots in the met
 inline constexpr uint32_t kPieceBytes = 256u << 10;     // data of one piece of a request
 inline constexpr uint32_t kRequestBytes = 32u << 20;    // data of one client request
 inline constexpr uint32_t kClientPoolBytes = 8u << 20;  // buffers for client requests
+inline constexpr uint32_t kClientSureBytes = 16u << 10;  // of these, sure for each client
 inline constexpr uint32_t kPeerPoolBytes = 6u << 20;    // buffers for what peers send
 inline constexpr uint32_t kStreamBytes = 256u << 10;    // receive buffer of one connection
 inline constexpr uint32_t kWritesInFlight = 2048;       // pieces of one engine, any kind

@@ -12,7 +12,12 @@ namespace blkmirror::nbd {
 
 namespace {
 
-constexpr uint32_t kQuotaBytes = 4u << 20;    // of the pool, for one session
+// A part of the pool is for those who have nothing yet, enough for one small buffer each: those
+// who never read their replies may hold all the rest.
+constexpr uint32_t kReservedPart = 4;
+static_assert(limits::kClients * limits::kClientSureBytes <=
+              limits::kClientPoolBytes / kReservedPart);
+
 constexpr uint64_t kAcceptRetryUs = 100'000;  // after a failed accept, out of descriptors say
 
 }  // namespace
@@ -24,7 +29,7 @@ struct Server::Private final : SessionHost {
   void want_run(Session& session) override;
   void want_send(Session& session) override;
   void entered_transmission(Session& session) override;
-  uint32_t quota_bytes() const override;
+  uint32_t spare_bytes() const override;
   io::Io& io() const { return world.io; }
   void accept_next();
   void accepted(int32_t result);
@@ -152,9 +157,10 @@ void Server::Private::entered_transmission(Session& session) {
   tell_change();
 }
 
-// Leaves something for one client more than there are.
-uint32_t Server::Private::quota_bytes() const {
-  return std::clamp(pool.region_bytes() / (count + 1), limits::kPieceBytes, kQuotaBytes);
+uint32_t Server::Private::spare_bytes() const {
+  const uint32_t reserved = pool.region_bytes() / kReservedPart;
+  BM_ASSERT(pool.free_bytes() <= pool.region_bytes());
+  return pool.free_bytes() - std::min(pool.free_bytes(), reserved);
 }
 
 void Server::Private::accept_next() {

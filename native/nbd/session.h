@@ -8,6 +8,8 @@
 //   quota reached) nothing further is parsed or received: `blocked_` says what is awaited.
 // - Every piece in a request's hands is used: being filled, with the backend, or waiting to be
 //   sent. The session holds one reference on its buffer until the data was sent or written.
+// - A session that holds buffers takes more only while they are within its share of what is spare;
+//   one that holds none is sure of a small one, so clients that do not read stop nobody else.
 // - A read whose header was sent owns the output until its last piece is sent; it goes on with
 //   the buffers that it holds, so it never waits for the pool.
 // - After end() nothing is submitted or sent; the session is destroyed once idle().
@@ -39,7 +41,7 @@ class SessionHost {
   virtual void want_run(Session& session) = 0;   // run() soon, not from inside this call
   virtual void want_send(Session& session) = 0;  // send_gathered() at the batch's end
   virtual void entered_transmission(Session& session) = 0;
-  virtual uint32_t quota_bytes() const = 0;  // of the pool, for one session
+  virtual uint32_t spare_bytes() const = 0;  // of the pool, for those who hold some already
 
  protected:
   ~SessionHost() = default;
@@ -133,6 +135,7 @@ class Session {
   void free_piece(SessionPiece& piece);
   Buffer* take_buffer(uint32_t length);
   Buffer* try_buffer(uint32_t length);
+  bool within_share(uint32_t length) const;
   void drop_buffer(Buffer& buffer);
   void cut(SessionPiece& piece, uint32_t most_bytes);
   void submit(SessionPiece& piece);

@@ -28,7 +28,8 @@ bool Session::start_current() {
   }
 }
 
-// A read of several pieces takes buffers of the full size, to use them again and again.
+// A read of several pieces takes buffers of the full size where it can, to use them again and
+// again.
 bool Session::start_read(Request& request) {
   const uint32_t length = std::min(request.header.length, limits::kPieceBytes);
   Buffer* buffer = take_buffer(length);
@@ -40,7 +41,7 @@ bool Session::start_read(Request& request) {
   }
   current_ = nullptr;
   piece->piece.buffer = buffer;
-  cut(*piece, limits::kPieceBytes);
+  cut(*piece, buffer->capacity);
   request.window[request.window_count++] = piece;
   submit(*piece);
   extend_read(request);
@@ -58,7 +59,7 @@ void Session::extend_read(Request& request) {
     SessionPiece* piece = take_piece(request);
     BM_ASSERT(piece != nullptr);
     piece->piece.buffer = buffer;
-    cut(*piece, limits::kPieceBytes);
+    cut(*piece, buffer->capacity);
     const uint32_t place = (request.window_first + request.window_count++) % kReadWindow;
     request.window[place] = piece;
     submit(*piece);
@@ -80,7 +81,7 @@ bool Session::start_write(Request& request) {
       return false;
     }
     piece->piece.buffer = buffer;
-    cut(*piece, limits::kPieceBytes);
+    cut(*piece, buffer->capacity);
     request.in_flight++;
     filling_ = piece;
     filled_bytes_ = 0;
@@ -162,19 +163,23 @@ void Session::free_piece(SessionPiece& piece) {
   unblock();
 }
 
-// A buffer, the one that was waited for, or null: then what is awaited is in `blocked_`.
+// A buffer, the one that was waited for, or null: then what is awaited is in `blocked_`. It may
+// be smaller than asked for when the pool is short.
 Buffer* Session::take_buffer(uint32_t length) {
   BM_ASSERT(length > 0);
   BM_ASSERT(length <= limits::kPieceBytes);
   if (reserved_ != nullptr) {
     Buffer* buffer = reserved_;
-    BM_ASSERT(buffer->capacity >= length);
+    BM_ASSERT(buffer->capacity >= std::min(length, limits::kClientSureBytes));
     reserved_ = nullptr;
     return buffer;
   }
-  if (held_bytes_ > 0 && held_bytes_ + length > world_.host.quota_bytes()) {
-    blocked_ = Blocked::kQuota;
-    return nullptr;
+  if (!within_share(length)) {
+    if (held_bytes_ > 0) {
+      blocked_ = Blocked::kQuota;
+      return nullptr;
+    }
+    length = std::min(length, limits::kClientSureBytes);
   }
   Buffer* buffer = world_.pool.try_get(length);
   if (buffer != nullptr) {
@@ -188,10 +193,17 @@ Buffer* Session::take_buffer(uint32_t length) {
 }
 
 Buffer* Session::try_buffer(uint32_t length) {
-  if (held_bytes_ + length > world_.host.quota_bytes()) return nullptr;
+  if (!within_share(length)) return nullptr;
   Buffer* buffer = world_.pool.try_get(length);
   if (buffer != nullptr) held_bytes_ += buffer->capacity;
   return buffer;
+}
+
+// Twice what it leaves spare: one client alone has two thirds, two have two fifths each, and those
+// that come after clients which never read have always something of what is left.
+bool Session::within_share(uint32_t length) const {
+  const uint32_t spare = world_.host.spare_bytes();
+  return length <= spare && held_bytes_ + length <= 2 * (spare - length);
 }
 
 void Session::drop_buffer(Buffer& buffer) {

@@ -118,7 +118,7 @@ void Session::settle_sent_pieces() {
       continue;
     }
     BM_ASSERT(request.window_count < kReadWindow);
-    cut(*piece, limits::kPieceBytes);
+    cut(*piece, piece->piece.buffer->capacity);
     const uint32_t place = (request.window_first + request.window_count++) % kReadWindow;
     request.window[place] = piece;
     submit(*piece);
