@@ -31,3 +31,16 @@ test('every relative link in the documents leads somewhere', () => {
 test.each(Object.entries(manifest.bin))('the program %s is there', (_name, path) => {
   expect(existsSync(join(root, path))).toBe(true);
 });
+
+test('every test that HACKING.md names for a scenario is in the file it names', () => {
+  const hacking = readFileSync(join(root, 'HACKING.md'), 'utf8');
+  const rows = [...hacking.matchAll(/^\| [^|]+ \| `([^`]+)` \| ([^|]+) \|$/gm)].filter(
+    ([, path = '']) => /\.(ts|cc)$/.test(path) && !path.includes('*'),
+  );
+  expect(rows.length).toBeGreaterThan(40);
+  const missing = rows.filter(([, path = '', name = '']) => {
+    const file = join(root, path);
+    return !existsSync(file) || !readFileSync(file, 'utf8').includes(name);
+  });
+  expect(missing.map(([row]) => row)).toEqual([]);
+});
