@@ -14,9 +14,18 @@ const TABLE = 'test/sim/mutants.json';
 const BUILD = join(root, 'native', 'build');
 const TARGET = 'blkmirror_sim';
 
-/** Of the table: name, rule, breaks, file, find, replace. */
+/** Of the table: name, rule, breaks, file, edits (find, replace). */
 export function readMutants() {
-  return JSON.parse(readFileSync(join(root, TABLE), 'utf8')).mutants;
+  return readTable().mutants;
+}
+
+/** What the simulator cannot model, with the test that does: rule, breaks, test. */
+export function readElsewhere() {
+  return readTable().elsewhere;
+}
+
+function readTable() {
+  return JSON.parse(readFileSync(join(root, TABLE), 'utf8'));
 }
 
 /** The environment in which batch.ts runs that mutant; builds what it needs. */
@@ -25,8 +34,8 @@ export function mutantEnvironment(name) {
   if (mutant === undefined) throw new Error(`there is no mutant ${name}: see ${TABLE}`);
   const text = editedText(mutant);
   if (mutant.file.endsWith('.ts')) {
-    const { file, find, replace } = mutant;
-    return { BLKMIRROR_SIM_EDIT: JSON.stringify({ file, find, replace }) };
+    const { file, edits } = mutant;
+    return { BLKMIRROR_SIM_EDIT: JSON.stringify({ file, edits }) };
   }
   return { BLKMIRROR_SIM_ADDON: buildMutant(mutant, text) };
 }
@@ -39,12 +48,16 @@ export function faultNames() {
   return { made: FAULTS.map((fault) => fault.name), hit: [...HITS] };
 }
 
-export function editedText({ file, find, replace, name }) {
-  const parts = readFileSync(join(root, file), 'utf8').split(find);
-  if (parts.length !== 2) {
-    throw new Error(`mutant ${name} is stale: ${file} has its text ${parts.length - 1} times`);
-  }
-  return parts.join(replace);
+export function editedText({ file, edits, name }) {
+  return edits.reduce(
+    (text, { find, replace }) => {
+      const parts = text.split(find);
+      if (parts.length === 2) return parts.join(replace);
+      const times = `${parts.length - 1} times`;
+      throw new Error(`mutant ${name} is stale: ${file} has this ${times}: ${find}`);
+    },
+    readFileSync(join(root, file), 'utf8'),
+  );
 }
 
 /** The path of the mutant's addon, which may be there from before. */

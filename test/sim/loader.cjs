@@ -1,8 +1,8 @@
 // Loads TypeScript files as they are, for plain Node: `node -r ./test/sim/loader.cjs FILE.ts`.
 //
 // Each file is transpiled once and kept under node_modules/.cache/sim by the hash of its text;
-// types are checked by `npm run lint`. With BLKMIRROR_SIM_EDIT (JSON: file, find, replace) one
-// source file is loaded with that text replaced: the mutants of mutants.ts. A text that is not
+// types are checked by `npm run lint`. With BLKMIRROR_SIM_EDIT (JSON: file, edits) one source
+// file is loaded with those texts replaced: a mutant of mutants.json. A text that is not
 // there exactly once ends the process.
 'use strict';
 
@@ -22,10 +22,12 @@ Module._extensions['.ts'] = (module, file) => {
 
 function edited(file, text) {
   if (edit === null || relative(root, file) !== edit.file) return text;
-  const parts = text.split(edit.find);
-  if (parts.length === 2) return parts.join(edit.replace);
-  process.stderr.write(`${edit.file} has ${parts.length - 1} times: ${edit.find}\n`);
-  process.exit(3);
+  return edit.edits.reduce((changed, { find, replace }) => {
+    const parts = changed.split(find);
+    if (parts.length === 2) return parts.join(replace);
+    process.stderr.write(`${edit.file} has ${parts.length - 1} times: ${find}\n`);
+    return process.exit(3);
+  }, text);
 }
 
 function compiled(file, text) {
