@@ -13,6 +13,7 @@ import { root } from './tools.mjs';
 const TABLE = 'test/sim/mutants.json';
 const BUILD = join(root, 'native', 'build');
 const TARGET = 'blkmirror_sim';
+const CORE = 'blkmirror_core';
 
 /** Of the table: name, rule, breaks, file, edits (find, replace). */
 export function readMutants() {
@@ -63,7 +64,7 @@ export function editedText({ file, edits, name }) {
 /** The path of the mutant's addon, which may be there from before. */
 function buildMutant({ name, file }, text) {
   const source = file.replace(/^native\//, '');
-  const object = `Release/obj.target/${TARGET}/${source.replace(/\.cc$/, '.o')}`;
+  const object = `Release/obj.target/${CORE}/${source.replace(/\.cc$/, '.o')}`;
   const linked = `Release/obj.target/${TARGET}.node`;
   const usual = readFileSync(join(BUILD, 'Release', `${TARGET}.node`));
   const hash = createHash('sha256').update(text).update(usual).digest('hex').slice(0, 16);
@@ -76,7 +77,9 @@ function buildMutant({ name, file }, text) {
   writeFileSync(mutantSource, text);
   const compile = recordedCommand(object);
   shell(replaced(compile, { [object]: mutantObject, [`../${source}`]: mutantSource }));
-  shell(replaced(recordedCommand(linked), { [linked]: addon, [object]: mutantObject }));
+  // Before the library, whose own object of that source is then not needed.
+  const group = '-Wl,--start-group';
+  shell(replaced(recordedCommand(linked), { [linked]: addon, [group]: `${group} ${mutantObject}` }));
   return addon;
 }
 
