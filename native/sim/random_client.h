@@ -37,6 +37,7 @@ struct ClientHabits {
   uint64_t hot_bytes = 0;  // most requests go to the device's first bytes
   bool wide = false;       // a little in every extent
   bool slow = false;       // takes its answers late
+  uint32_t block_bytes = kSector;  // requests are multiples of it
   // Percentages; the rest are writes.
   uint32_t flush_percent = 3;
   uint32_t read_percent = 32;
@@ -72,6 +73,7 @@ class RandomClient {
     if (socket_ == io::kNoSocket) return false;
     model_ = &model;
     generation_ = std::move(generation);
+    note_generation();
     connected_ = true;
     greeting_bytes_ = 18;
     receive_more();
@@ -130,7 +132,13 @@ class RandomClient {
     flush_outbox();
   }
 
+  // Also those under which nothing is acknowledged: a copy may be left behind with one.
+  void note_generation() {
+    if (generation_) model_->enter(generation_());
+  }
+
   void add_request() {
+    note_generation();
     auto& random = world_.random();
     Request request;
     const uint64_t kind = random.between(0, 99);
@@ -170,7 +178,7 @@ class RandomClient {
       first = random.between(0, model_->bytes() / kSector / kExtent - 1) * kExtent +
               random.between(0, 255);
     }
-    if (random.chance(2)) {  // whole blocks
+    if (random.chance(2) || habits_.block_bytes > kSector) {  // whole blocks
       count = (count + 7) / 8 * 8;
       first = first / 8 * 8;
     }
@@ -294,7 +302,7 @@ class RandomClient {
       forget(request);
       return;
     }
-    if (generation_) model_->enter(generation_());
+    note_generation();
     counters_.reads += request.type == 0;
     counters_.flushes += request.type == 3;
     counters_.writes += request.type != 0 && request.type != 3;

@@ -38,6 +38,7 @@ sim::ClientHabits habits_of(const Napi::Value& value) {
   habits.read_percent = uint32_t(number_in(object, "readPercent", habits.read_percent));
   habits.zero_percent = uint32_t(number_in(object, "zeroPercent", habits.zero_percent));
   habits.wide = object.Get("wide").ToBoolean();
+  habits.block_bytes = uint32_t(number_in(object, "blockBytes", habits.block_bytes));
   habits.slow = object.Get("slow").ToBoolean();
   return habits;
 }

@@ -79,7 +79,9 @@ function buildMutant({ name, file }, text) {
   shell(replaced(compile, { [object]: mutantObject, [`../${source}`]: mutantSource }));
   // Before the library, whose own object of that source is then not needed.
   const group = '-Wl,--start-group';
-  shell(replaced(recordedCommand(linked), { [linked]: addon, [group]: `${group} ${mutantObject}` }));
+  shell(
+    replaced(recordedCommand(linked), { [linked]: addon, [group]: `${group} ${mutantObject}` }),
+  );
   return addon;
 }
 

@@ -10,28 +10,28 @@ function order(name: string, weight: number, run: (story: Story) => boolean): Ac
 }
 
 export const ORDERS: readonly Action[] = [
-  order('promote', 6, (story) => story.primaries.length === 0 && promote(story, false)),
-  { ...order('promoteForce', 0.5, (story) => promote(story, true)), onlyTwo: true },
-  { ...order('promoteAnyway', 1, (story) => promote(story, false)), onlyTwo: true },
-  order('promoteAtOnce', 1, promoteAtOnce),
-  order('demote', 1, demote),
-  order('switchOver', 2, switchOver),
-  order('disconnect', 2, disconnect),
-  order('connect', 4, connect),
-  order('connectDiscard', 1, connectDiscard),
-  order('resync', 1, (story) => resync(story, false)),
-  order('resyncFull', 1, (story) => resync(story, true)),
-  order('resyncTo', 1, (story) => resyncTo(story, false)),
-  order('resyncFullTo', 1, (story) => resyncTo(story, true)),
-  order('invalidate', 1, invalidate),
-  order('down', 1, down),
-  order('end', 1, endDaemon),
-  order('reconfigure', 1, reconfigure),
+  order('promote', 3, (story) => story.primaries.length === 0 && promote(story, false)),
+  { ...order('promoteForce', 0.25, (story) => promote(story, true)), onlyTwo: true },
+  { ...order('promoteAnyway', 0.5, (story) => promote(story, false)), onlyTwo: true },
+  order('promoteAtOnce', 0.5, promoteAtOnce),
+  order('demote', 0.5, demote),
+  order('switchOver', 1, switchOver),
+  order('disconnect', 1, disconnect),
+  order('connect', 2, connect),
+  order('connectDiscard', 0.5, connectDiscard),
+  order('resync', 0.5, (story) => resync(story, false)),
+  order('resyncFull', 0.5, (story) => resync(story, true)),
+  order('resyncTo', 0.5, (story) => resyncTo(story, false)),
+  order('resyncFullTo', 0.5, (story) => resyncTo(story, true)),
+  order('invalidate', 0.5, invalidate),
+  order('down', 0.5, down),
+  order('end', 0.5, endDaemon),
+  order('reconfigure', 0.5, reconfigure),
 ];
 
 /** As the recoveries of faults.ts: always possible. */
 export const RECOVERIES: readonly Action[] = [
-  order('up', 5, up),
+  order('up', 4, up),
   order('takeOver', 5, (story) => story.primaries.length === 0 && promote(story, false)),
 ];
 

@@ -17,6 +17,7 @@ interface Fork {
 }
 
 export interface Copy {
+  readonly name: string;
   branch: Branch;
   /** As its superblock had it when last seen. */
   uuid: bigint;
@@ -37,9 +38,11 @@ export class Branches {
   constructor(
     private readonly model: SimModel,
     machines: readonly Machine[],
+    private readonly say: (text: string) => void,
   ) {
     for (const machine of machines) {
       this.copies.set(machine, {
+        name: machine.name,
         branch: 0,
         uuid: 0n,
         weak: false,
@@ -63,6 +66,13 @@ export class Branches {
     return copy;
   }
 
+  /** The generation that its copy had before it was promoted, which may have begun a new one. */
+  seeBefore(machine: Machine): void {
+    const copy = this.copy(machine);
+    const { currentUuid, historyUuids } = machine.metadata();
+    if (historyUuids[0] !== copy.uuid) copy.uuid = currentUuid;
+  }
+
   /** The copy, as it was when last seen, goes on without the others; `checked`: as it must be. */
   fork(machine: Machine, checked: boolean): Branch {
     const copy = this.copy(machine);
@@ -75,6 +85,7 @@ export class Branches {
 
   /** The copy holds all of that branch. */
   place(copy: Copy, branch: Branch): void {
+    this.say(`${copy.name} is on branch ${branch} at ${copy.uuid.toString(16)}`);
     copy.branch = branch;
     copy.mixed = copy.weak = copy.servedMixed = copy.givenUp = false;
   }

@@ -14,6 +14,8 @@ import type { Machine } from './machine';
 import type { Branch } from './simAddon';
 import { Violation } from './violation';
 
+const LOOKS_BETWEEN_DEADLINES = 64;
+
 /** A resync under way: what its source had. */
 interface Copying {
   readonly source: Machine;
@@ -26,16 +28,20 @@ export class Checker implements Observer {
   /** Split brains that were reported and not resolved, as `alpha beta`: by whom, with whom. */
   readonly splits = new Set<string>();
   private readonly copying = new Map<Machine, Copying>();
+  /** Copies that were the same in the present lives of both nodes. */
+  private readonly together = new Set<string>();
   private readonly targets = new Map<string, boolean>();
   private readonly primaries = new Set<Machine>();
   private readonly up = new Set<Machine>();
   failure: Error | undefined;
+  private looks = 0;
 
   constructor(
     private readonly cluster: Cluster,
     private readonly onPromoted: (machine: Machine, branch: Branch) => void,
   ) {
-    this.branches = new Branches(cluster.world.model, cluster.machines);
+    const say = (text: string): void => cluster.say(text);
+    this.branches = new Branches(cluster.world.model, cluster.machines, say);
   }
 
   /** Called by the state gate: whatever is wrong is thrown by check(), outside of it. */
@@ -50,8 +56,10 @@ export class Checker implements Observer {
   /** From here on one of both counts on the other; what is out of sync is known. */
   establishes(machine: Machine, peer: Machine, plan: EstablishPlan): void {
     try {
+      const { resync } = plan;
+      this.cluster.say(`${machine.name} establishes with ${peer.name}: ${resync}`);
       if (plan.resync === 'target') this.resyncBegins(machine, peer);
-      else if (plan.resync === 'none') this.joined(machine, peer);
+      else if (plan.resync === 'none' && hasBothDisks(machine, plan)) this.joined(machine, peer);
     } catch (error) {
       this.failure ??= error instanceof Error ? error : new Error(String(error));
     }
@@ -59,6 +67,8 @@ export class Checker implements Observer {
 
   check(): void {
     if (this.failure !== undefined) throw this.failure;
+    this.looks += 1;
+    if (this.looks % LOOKS_BETWEEN_DEADLINES !== 0) return;
     const nowUs = this.cluster.world.nowUs();
     for (const { pending } of this.cluster.machines) {
       for (const { name, sinceUs } of pending) {
@@ -89,7 +99,8 @@ export class Checker implements Observer {
     for (const other of this.cluster.others(machine)) this.lookAtPeer(machine, other);
     if (state.role === 'Primary' && !this.primaries.has(machine)) this.promoted(machine);
     if (state.role !== 'Primary') this.primaries.delete(machine);
-    this.branches.see(machine);
+    // Of two, each generation is seen where it matters; of three, others' come over the wire.
+    if (this.cluster.machines.length > 2) this.branches.see(machine);
     this.refuseTwoPrimaries(machine);
   }
 
@@ -105,7 +116,16 @@ export class Checker implements Observer {
   private left(machine: Machine): void {
     this.up.delete(machine);
     this.primaries.delete(machine);
-    for (const other of this.cluster.others(machine)) this.targets.delete(pair(machine, other));
+    for (const other of this.cluster.others(machine)) {
+      this.targets.delete(pair(machine, other));
+      this.together.delete(pair(machine, other));
+      this.together.delete(pair(other, machine));
+    }
+  }
+
+  private meet(one: Machine, two: Machine): void {
+    this.together.add(pair(one, two));
+    this.together.add(pair(two, one));
   }
 
   private lookAtPeer(machine: Machine, other: Machine): void {
@@ -133,7 +153,9 @@ export class Checker implements Observer {
     const copy = this.branches.see(target);
     const copying = this.copying.get(target);
     this.copying.delete(target);
-    if (copying !== undefined && target.metadata().consistent) this.adopt(copy, copying);
+    if (copying === undefined || !target.metadata().consistent) return;
+    this.adopt(copy, copying);
+    if (copying.source.isUp) this.meet(target, copying.source);
   }
 
   private adopt(copy: Copy, { branch, weak }: Copying): void {
@@ -154,12 +176,14 @@ export class Checker implements Observer {
     const { weak } = from;
     this.branches.place(to, from.branch);
     to.weak = weak;
+    this.meet(one, two);
   }
 
   private promoted(machine: Machine): void {
     this.primaries.add(machine);
     const copy = this.branches.copy(machine);
     const source = this.liveSource(machine);
+    this.branches.seeBefore(machine);
     const branch =
       copy.mixed && source !== undefined
         ? this.forkWithSource(machine, source)
@@ -181,7 +205,7 @@ export class Checker implements Observer {
   /** Who receives what the new Primary writes, or will when its resync ends, goes along. */
   private takeAlong(machine: Machine, other: Machine, branch: Branch): void {
     const copy = this.branches.copy(other);
-    if (other.running && machine.feeds(other) && !copy.mixed && !copy.weak) {
+    if (this.together.has(pair(machine, other)) && machine.feeds(other) && !copy.mixed) {
       this.branches.place(copy, branch);
     }
     const source = this.liveSource(machine);
@@ -211,6 +235,12 @@ export class Checker implements Observer {
     const { connectionState, replicationState } = machine.peer(other);
     return connectionState === 'Connected' && replicationState !== 'Off';
   }
+}
+
+/** A node without a disk is served by the other one: there are not two copies to be equal. */
+function hasBothDisks(machine: Machine, plan: EstablishPlan): boolean {
+  const diskState = machine.state?.diskState;
+  return !plan.peerDiskless && diskState !== 'Failed' && diskState !== 'Diskless';
 }
 
 function pair(machine: Machine, other: Machine): string {

@@ -33,6 +33,8 @@ export class Cluster {
   /** What JavaScript and the administrator did, for the trace. */
   readonly said: string[] = [];
   observer: Observer | undefined;
+  /** The world runs at most so long before afterStep() looks again. */
+  sliceUs = Infinity;
   /** Called whenever something has happened. */
   afterStep: () => void = () => undefined;
   private readonly timeline = new Timeline();
@@ -85,7 +87,7 @@ export class Cluster {
   }
 
   say(text: string): void {
-    if (this.tracing) this.said.push(`${(this.world.nowUs() / 1000).toFixed(3)} ${text}`);
+    if (this.tracing) this.said.push(`${this.world.nowUs()} ${text}`);
   }
 
   pass(us: number): void {
@@ -118,10 +120,12 @@ export class Cluster {
   }
 
   private step(end: number): void {
-    const next = Math.min(end, this.timeline.nextUs());
+    const slice = this.sliceUs === Infinity ? Infinity : this.world.nowUs() + this.sliceUs;
+    const next = Math.min(end, this.timeline.nextUs(), slice);
     if (this.world.run(next) === 'violation') throw new Violation(this.world.violation());
     drainMicrotasks();
-    while (this.timeline.runNext(this.world.nowUs())) drainMicrotasks();
+    const nowUs = this.world.nowUs();
+    while (this.timeline.runNext(nowUs)) drainMicrotasks();
     this.afterStep();
   }
 }

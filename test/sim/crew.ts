@@ -5,12 +5,18 @@ import type { Cluster } from './cluster';
 import type { Machine } from './machine';
 import type { Branch, SimClient } from './simAddon';
 
+/** While clients ask, their operations are counted so often. */
+const SLICE_US = 3000;
+
 export class Crew {
   private readonly branches = new Map<Machine, Branch>();
   private readonly resting = new Set<Machine>();
   private readonly troubled = new Set<Machine>();
   private readonly allowed = new Map<Machine, boolean>();
-  private asking = true;
+  private asking = false;
+  private wanted = true;
+  /** Operations of all clients until they pause. */
+  private limit = 0;
 
   constructor(private readonly cluster: Cluster) {}
 
@@ -20,8 +26,15 @@ export class Crew {
     this.resting.delete(machine);
   }
 
+  /** They may do so many operations more, and then pause until the next time. */
+  grant(operations: number): void {
+    this.limit = this.cluster.world.operations() + operations;
+    this.decideAsking();
+  }
+
   /** Connects who can be connected. */
   tend(): void {
+    if (this.asking) this.decideAsking();
     for (const machine of this.cluster.machines) {
       const branch = this.branches.get(machine);
       if (branch === undefined || !machine.isPrimary || this.resting.has(machine)) continue;
@@ -56,13 +69,13 @@ export class Crew {
   }
 
   stop(): void {
-    this.asking = false;
-    for (const client of this.all()) client.stop();
+    this.wanted = false;
+    this.decideAsking();
   }
 
   start(): void {
-    this.asking = true;
-    for (const client of this.all()) client.start();
+    this.wanted = true;
+    this.decideAsking();
   }
 
   get idle(): boolean {
@@ -71,6 +84,17 @@ export class Crew {
 
   private all(): readonly SimClient[] {
     return this.cluster.machines.flatMap((machine) => this.cluster.clientsOf(machine));
+  }
+
+  private decideAsking(): void {
+    const asking = this.wanted && this.cluster.world.operations() < this.limit;
+    if (asking === this.asking) return;
+    this.asking = asking;
+    this.cluster.sliceUs = asking ? SLICE_US : Infinity;
+    for (const client of this.all()) {
+      if (asking) client.start();
+      else client.stop();
+    }
   }
 
   private connect(client: SimClient, machine: Machine, branch: Branch): void {

@@ -55,9 +55,9 @@ export const HITS = [
 ] as const;
 
 export const ENDS: readonly Action[] = [
-  end('boot', 8, boot),
-  end('mendLinks', 3, mendLinks),
-  end('mendDisk', 3, mendDisk),
+  end('boot', 7, boot),
+  end('mendLinks', 2, mendLinks),
+  end('mendDisk', 1.5, mendDisk),
   end('resume', 5, resume),
   end('unstall', 5, unstall),
 ];

@@ -13,6 +13,7 @@ import { Violation } from './violation';
 const ROUNDS = 40;
 const ROUND_US = 4_000_000;
 const IDLE_US = 60_000_000;
+const REST_US = 300_000;
 
 export function heal(story: Story): void {
   story.say('heal');
@@ -34,6 +35,8 @@ export function compare(story: Story): void {
   if (!cluster.until(() => crew.idle, IDLE_US)) {
     throw new Violation(`requests are not answered: ${describe(story)}`);
   }
+  // What clients asked for that hung up may still be on its way.
+  cluster.pass(REST_US);
   heal(story);
   const primary = story.primaries[0];
   if (primary === undefined) throw new Violation('the Primary is gone');
@@ -59,6 +62,7 @@ function repair(story: Story, machine: Machine): void {
 function inSync(story: Story): boolean {
   const [primary, ...more] = story.primaries;
   if (primary === undefined || more.length > 0) return false;
+  if (story.machines.some((machine) => machine.pending.size > 0)) return false;
   if (primary.state?.diskState !== 'UpToDate') return false;
   return story.cluster.others(primary).every((other) => isMirror(primary, other));
 }
@@ -86,7 +90,11 @@ function nudge(story: Story, round: number): void {
 function restart(story: Story, machine: Machine): void {
   if (!machine.running) story.boot(machine);
   else if (!machine.isUp && machine.pending.size === 0) story.order(machine.start());
-  else if (machine.state?.diskState === 'Failed') story.crash(machine, 'process');
+  else if (hasNoDisk(machine)) story.crash(machine, 'process');
+}
+
+function hasNoDisk(machine: Machine): boolean {
+  return machine.state?.diskState === 'Failed' || machine.state?.diskState === 'Diskless';
 }
 
 function demote(story: Story, machine: Machine): void {
@@ -111,7 +119,15 @@ function reconcile(story: Story, machine: Machine, other: Machine, round: number
     else connect(story, machine);
   } else if (connectionState === 'Connected' && replicationState === 'Off' && round > 1) {
     unblock(story, machine, other, round);
+  } else if (replicationState === 'Established' && machine.outOfSyncBytes(other) > 0) {
+    resync(story, machine, other);
   }
+}
+
+/** A write that one disk refused left bits behind. */
+function resync(story: Story, machine: Machine, other: Machine): void {
+  const request = machine.isPrimary ? { full: false, to: other.place.name } : { full: false };
+  story.order(machine.command('resync', () => machine.resource.resync(request)));
 }
 
 function connect(story: Story, machine: Machine): void {

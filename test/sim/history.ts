@@ -17,6 +17,8 @@ import { Violation } from './violation';
 const LEAST_OPERATIONS = 2000;
 const LEAST_FAULTS = 20;
 const MOST_ACTIONS = 400;
+/** To find an action that makes sense now. */
+const MOST_TRIES = 20;
 
 const PICKED = [...FAULTS, ...ORDERS];
 const ALWAYS = [...ENDS, ...RECOVERIES];
@@ -73,7 +75,8 @@ class History {
       this.act();
       const { dice } = this.story;
       if (dice.oneIn(this.plan.healOneIn)) {
-        if (dice.oneIn(3)) compare(this.story);
+        this.story.crew.grant(dice.between(0, 2 * this.plan.operations));
+        if (dice.oneIn(4)) compare(this.story);
         else heal(this.story);
       }
     }
@@ -134,10 +137,16 @@ class History {
 
   private act(): void {
     const { story, cluster } = this;
+    story.crew.grant(story.dice.between(1, this.plan.operations));
     cluster.pass(story.dice.between(0, this.plan.pauseUs));
-    const action = story.dice.weighted(this.actions);
     this.done += 1;
-    if (!action.run(story)) return;
+    let tries = 0;
+    let action = story.dice.weighted(this.actions);
+    while (!action.run(story)) {
+      tries += 1;
+      if (tries === MOST_TRIES) return;
+      action = story.dice.weighted(this.actions);
+    }
     if (action.fault) story.faults.set(action.name, (story.faults.get(action.name) ?? 0) + 1);
   }
 

@@ -10,7 +10,7 @@ import { present } from '../../src/model/assert';
 import { toMirrorError } from '../../src/model/errors';
 import type { MirrorError } from '../../src/model/errors';
 import { formatUuid } from '../../src/model/states';
-import type { EstablishPlan, Metadata, Plane, Slot } from '../../src/plane/plane';
+import type { EstablishPlan, Metadata, PeerStatistics, Plane, Slot } from '../../src/plane/plane';
 import { openNativePlane } from '../../src/plane/nativePlane';
 import type { Core, Environment } from '../../src/resource/core';
 import type { DeviceChange } from '../../src/resource/device';
@@ -59,6 +59,7 @@ export class Machine {
   private life: Life | undefined;
   private up: { readonly resource: Resource; readonly stopListening: () => void } | undefined;
   private readonly places = new Map<string, bigint>();
+  private readonly slots = new Map<string, Slot>();
 
   constructor(
     private readonly host: MachineHost,
@@ -124,7 +125,7 @@ export class Machine {
 
   /** Its data plane sends writes to that peer. */
   feeds(other: Machine): boolean {
-    return coreOf(this.resource).peerStatistics(other.place.name)?.receiving === true;
+    return this.statisticsOf(other)?.receiving === true;
   }
 
   private peerAt(slot: Slot): string {
@@ -132,7 +133,16 @@ export class Machine {
   }
 
   outOfSyncBytes(other: Machine): number {
-    return Number(coreOf(this.resource).peerStatistics(other.place.name)?.outOfSyncBytes ?? 0n);
+    return Number(this.statisticsOf(other)?.outOfSyncBytes ?? 0n);
+  }
+
+  /** Slots stay while it is up: looking them up costs more than all the rest. */
+  private statisticsOf(other: Machine): PeerStatistics | undefined {
+    const { device } = coreOf(this.resource);
+    const peer = other.place.name;
+    const slot = this.slots.get(peer) ?? coreOf(this.resource).slotOf(peer);
+    this.slots.set(peer, slot);
+    return device.statistics().peers.find((statistics) => statistics.slot === slot);
   }
 
   /** Starts the daemon; up() is another step. */
@@ -202,6 +212,7 @@ export class Machine {
     this.life?.clock.end();
     this.life?.mailbox.close();
     this.life = this.up = undefined;
+    this.slots.clear();
     this.paused = this.stalled = false;
     this.pending.clear();
     this.node.crash(how);
@@ -272,6 +283,7 @@ export class Machine {
   private forget(): void {
     this.up?.stopListening();
     this.up = undefined;
+    this.slots.clear();
     this.host.onChange(this, { type: 'changed' });
   }
 

@@ -63,9 +63,10 @@ function tellEstablish(
   onEstablish: (slot: Slot, plan: EstablishPlan) => void,
 ): RawDevice {
   const establish = raw.establish.bind(raw);
-  raw.establish = (ticket, slot, incarnation, plan) => {
+  const told: RawDevice['establish'] = (ticket, slot, incarnation, plan) => {
     onEstablish(slot, plan);
     return establish(ticket, slot, incarnation, plan);
   };
+  Object.defineProperty(raw, 'establish', { value: told });
   return raw;
 }

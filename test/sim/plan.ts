@@ -20,6 +20,8 @@ export interface Plan {
   readonly clients: readonly ClientHabits[];
   /** By name of an action (actions.ts); absent: never. */
   readonly weights: ReadonlyMap<string, number>;
+  /** Of all clients between two actions, at most. */
+  readonly operations: number;
   /** Between two actions, at most. */
   readonly pauseUs: number;
   /** After an action everything is healed, one in so many. */
@@ -36,13 +38,15 @@ export interface ActionKind {
 export function drawPlan(seed: number, kinds: readonly ActionKind[]): Plan {
   const dice = new Dice(seed, 1);
   const nodes = dice.oneIn(8) ? 3 : 2;
-  const wide = dice.oneIn(3);
-  const megabytes = wide ? dice.between(28, 44) : dice.between(5, 16);
+  const blockBytes = dice.oneIn(3) ? 4096 : 512;
+  const wide = dice.oneIn(12);
+  // What is hot at a crash is copied in full: most devices are of one small extent or two.
+  const megabytes = wide ? dice.between(9, 13) : dice.pick([1, 1, 2, 5]);
   return {
     seed,
     nodes,
     diskBytes: megabytes * MIB,
-    blockBytes: dice.oneIn(3) ? 4096 : 512,
+    blockBytes,
     metaDisk: dice.oneIn(4) ? '/meta' : 'internal',
     options: {
       'resource.device': 'none',
@@ -50,20 +54,24 @@ export function drawPlan(seed: number, kinds: readonly ActionKind[]): Plan {
       'disk.al-extents': dice.oneIn(3) ? 0 : dice.between(1, 6),
     },
     latencyUs: dice.oneIn(4) ? [100, 2000] : [20, 120],
-    clients: Array.from({ length: dice.between(1, 3) }, () => drawHabits(dice, wide)),
+    clients: Array.from({ length: dice.between(1, 3) }, () => ({
+      ...drawHabits(dice, wide),
+      blockBytes,
+    })),
     weights: drawWeights(dice, kinds, nodes),
+    operations: dice.pick([60, 100, 160]),
     pauseUs: dice.pick([5000, 20_000, 60_000]),
-    healOneIn: dice.between(3, 8),
+    healOneIn: dice.between(4, 9),
   };
 }
 
 function drawHabits(dice: Dice, wide: boolean): ClientHabits {
   return {
-    depth: dice.between(1, 8),
+    depth: dice.between(1, 6),
     pauseUs: dice.pick([500, 2000, 6000]),
-    largeOneIn: dice.oneIn(10) ? 4 : 150,
-    largeBytes: dice.oneIn(4) ? MIB : 128 << 10,
-    hotBytes: dice.oneIn(4) ? 0 : dice.between(1, 4) * MIB,
+    largeOneIn: dice.oneIn(12) ? 8 : 250,
+    largeBytes: dice.oneIn(4) ? 512 << 10 : 64 << 10,
+    hotBytes: dice.oneIn(4) ? 0 : dice.between(1, 4) * (64 << 10),
     wide,
     slow: dice.oneIn(8),
     readPercent: dice.between(10, 40),

@@ -99,6 +99,8 @@ export interface ClientHabits {
   readonly wide?: boolean;
   /** Takes its answers late; default false. */
   readonly slow?: boolean;
+  /** Requests are multiples of it; default 512. */
+  readonly blockBytes?: 512 | 4096;
   /** Percentages; the rest are writes. Default 32, 3, 15. */
   readonly readPercent?: number;
   readonly flushPercent?: number;
@@ -252,7 +254,7 @@ export interface SimAddon {
 
 const ADDON_PATH = join(__dirname, '..', '..', 'native', 'build', 'Release', 'blkmirror_sim.node');
 
-/** Built by `npm run build:sim`. */
+/** Built by `npm run build:sim`; BLKMIRROR_SIM_ADDON names another one (a mutant's). */
 export function loadSimAddon(): SimAddon {
-  return createRequire(__filename)(ADDON_PATH) as SimAddon;
+  return createRequire(__filename)(process.env['BLKMIRROR_SIM_ADDON'] ?? ADDON_PATH) as SimAddon;
 }
