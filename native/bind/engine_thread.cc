@@ -71,6 +71,7 @@ EngineThread::EngineThread(StartSpec spec, void (*notify)(void* owner), void* ow
     self->attach_done_ = true;
     if (error == 0) {
       self->ending_.was_attached = true;
+      self->warn_of_damage(*self->engine_);
       self->events_.attached();
     } else {
       const std::string& path =
@@ -235,6 +236,7 @@ void EngineThread::run_engine(io::UringIo& io, Claims& claims) {
   Batches batches(engine, io, events_);
   io.set_handler(&batches);
   adopt(io, claims);
+  engine_ = &engine;
   engine.attach(spec_.attach, attach_completion_);
   open_mailbox(io);
   while (!engine.closed()) {
@@ -242,8 +244,18 @@ void EngineThread::run_engine(io::UringIo& io, Claims& claims) {
     after_batch(engine);
   }
   run_commands(engine, io);
+  engine_ = nullptr;
   close_mailbox();
   BM_ASSERT(closing_);
+}
+
+void EngineThread::warn_of_damage(const engine::Engine& engine) {
+  const uint64_t pages = engine.damaged_metadata_pages();
+  if (pages == 0) return;
+  const bool internal = spec_.meta_disk.empty();
+  warnings_.push_back(spec_.attach.resource + ": " + std::to_string(pages) +
+                      " damaged metadata page(s) on " + (internal ? spec_.disk : spec_.meta_disk) +
+                      ": what they covered is resynced, and they are repaired; check the disk");
 }
 
 // What must not be done from inside an event of the engine.

@@ -70,6 +70,7 @@ class EngineThread final : public EngineRunner {
   void run_engine(io::UringIo& io, Claims& claims);
   void adopt(io::UringIo& io, Claims& claims);
   void after_batch(engine::Engine& engine);
+  void warn_of_damage(const engine::Engine& engine);
   void fail(host::Failure failure);
   void run_commands(engine::Engine& engine, io::UringIo& io);
   void complete(Command& command, int error, const char* what);
@@ -86,6 +87,7 @@ class EngineThread final : public EngineRunner {
   StartSpec spec_;
   engine::Completion attach_completion_;
   engine::Completion close_completion_;
+  const engine::Engine* engine_ = nullptr;  // while there is one
   bool attach_done_ = false;
   bool closing_ = false;
   Command* running_ = nullptr;

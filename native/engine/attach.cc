@@ -71,6 +71,7 @@ const char* Attach::superblock_refusal(int& error) const {
   if (spec_.data_disk_bytes < data_end || state.layout.device_size_bytes > data_end) {
     return "the backing disk is smaller than the metadata says";
   }
+  if (spec_.meta_disk_bytes < state.layout.end()) return "the metadata's disk became smaller";
   error = EINVAL;
   if (state.layout.internal != spec_.internal) return "the metadata is of the other kind";
   if (spec_.block > state.block) return "the backing disk has larger blocks than the metadata says";

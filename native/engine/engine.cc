@@ -83,6 +83,13 @@ void Engine::close(Completion& completion) { parts_->shutdown.start(completion);
 
 bool Engine::closed() const { return parts_->shutdown.done(); }
 
+uint64_t Engine::damaged_metadata_pages() const {
+  BM_ASSERT(parts_->super != nullptr);
+  BM_ASSERT(parts_->bitmap != nullptr);
+  return parts_->super->damaged_slots() + parts_->log->damaged_pages() +
+         parts_->bitmap->damaged_pages();
+}
+
 const meta::Superblock& Engine::superblock() const {
   BM_ASSERT(parts_->super != nullptr);
   return parts_->superblock();

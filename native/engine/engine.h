@@ -65,6 +65,8 @@ class Engine final : public io::BatchHandler {
   bool closed() const;
   // From attach() on: what the copy knows of itself, in memory.
   const meta::Superblock& superblock() const;
+  // Pages and superblock slots that were torn or corrupt at attach().
+  uint64_t damaged_metadata_pages() const;
 
   // Runs on wake(): the owner's mailbox.
   void set_wake_hook(void (*hook)(void* owner), void* owner);

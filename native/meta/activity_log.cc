@@ -50,10 +50,11 @@ struct ActivityLog::Private final : PageSource {
   std::vector<uint8_t> flags;
   uint64_t hot_count = 0;
   uint64_t dirty_pages = 0;
-  int failed = 0;     // positive errno
-  WaiterList riding;  // on the task under way
-  WaiterList next;    // on the batch after it
-  WaiterList ready;   // told at the next batch_end()
+  uint64_t damaged = 0;  // pages at load()
+  int failed = 0;        // positive errno
+  WaiterList riding;     // on the task under way
+  WaiterList next;       // on the batch after it
+  WaiterList ready;      // told at the next batch_end()
 
   Private(io::Io& io, io::DiskId disk) : pages(io, disk, *this) {}
 
@@ -65,6 +66,7 @@ struct ActivityLog::Private final : PageSource {
   bool carried(uint64_t extent) const;
   bool next_in_batch();
   void write_page(const Page& page);
+  bool unite(const Page& page, uint64_t* bits);
   void mark_dirty(uint64_t page);
   void adopt(uint64_t page);
   void count_page(uint64_t page);
@@ -172,6 +174,8 @@ bool ActivityLog::idle() const {
   return log.task == Private::Task::kNone && log.dirty_pages == 0 && log.ready.empty();
 }
 
+uint64_t ActivityLog::damaged_pages() const { return private_->damaged; }
+
 uint64_t ActivityLog::page_writes() const { return private_->pages.page_writes(); }
 
 void ActivityLog::Private::prepare(const Layout& new_layout, uint64_t id, Task new_task,
@@ -189,6 +193,7 @@ void ActivityLog::Private::prepare(const Layout& new_layout, uint64_t id, Task n
   sequence = 0;
   hot_count = 0;
   dirty_pages = 0;
+  damaged = 0;
   failed = 0;
   cursor = 0;
   task = new_task;
@@ -219,7 +224,7 @@ bool ActivityLog::Private::next_page(Page& page) {
   if (task == Task::kBatch && !next_in_batch()) return false;
   if (cursor == page_count) return false;
   page.key = cursor;
-  page.offset = layout.log_page_offset(cursor);
+  page.places = layout.log_page(cursor);
   if (task != Task::kLoad) write_page(page);
   ++cursor;
   return true;
@@ -244,18 +249,30 @@ void ActivityLog::Private::page_read(const Page& page) {
   BM_ASSERT(page.key < page_count);
   uint64_t* bits = &wanted[page.key * kWordsPerPage];
   const uint64_t used = page_end(page.key) - page.key * kExtentsPerLogPage;
-  const auto opened = open_page({PageKind::kLog, 0, page.key}, metadata_id, page.bytes());
-  if (opened) std::memcpy(bits, body(page.bytes()).data(), kWordsPerPage * 8);
   // A page with extents that the device does not have was not written by us either.
-  if (!opened || count_bits(bits, used, kExtentsPerLogPage) != 0) {
+  if (!unite(page, bits) || count_bits(bits, used, kExtentsPerLogPage) != 0) {
     clear_bits(bits, 0, kExtentsPerLogPage);
     set_bits(bits, 0, used);
     mark_dirty(page.key);
-  } else {
-    sequence = std::max(sequence, *opened);
+    ++damaged;
   }
   std::copy_n(bits, kWordsPerPage, &durable[page.key * kWordsPerPage]);
   count_page(page.key);
+}
+
+// What either copy says is hot; false when one is damaged. Copies that differ are written anew.
+bool ActivityLog::Private::unite(const Page& page, uint64_t* bits) {
+  const PageName name{PageKind::kLog, 0, page.key};
+  const auto first = open_page(name, metadata_id, page.bytes());
+  const auto second = open_page(name, metadata_id, page.twin_bytes());
+  if (!first || !second) return false;
+  sequence = std::max({sequence, *first, *second});
+  uint64_t twin[kWordsPerPage];
+  std::memcpy(bits, body(page.bytes()).data(), sizeof twin);
+  std::memcpy(twin, body(page.twin_bytes()).data(), sizeof twin);
+  if (std::memcmp(bits, twin, sizeof twin) != 0) mark_dirty(page.key);
+  for (uint64_t word = 0; word < kWordsPerPage; ++word) bits[word] |= twin[word];
+  return true;
 }
 
 void ActivityLog::Private::mark_dirty(uint64_t page) {

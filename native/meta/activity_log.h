@@ -5,7 +5,8 @@
 //   rides on the next batch. hot() is true only when the bit is durable.
 // - cool() counts an extent cold from its call on; the caller has flushed the backing disk and
 //   written the bitmap before (rule 3). heat() of such an extent waits for a later batch.
-// - A torn or corrupt page is all hot at load().
+// - Both copies of a page are written in a batch. At load() what either says is hot is, and
+//   where one is torn or corrupt all is.
 // - A failure is final: every waiter gets the error.
 // Nothing is allocated after load().
 #pragma once
@@ -44,6 +45,8 @@ class ActivityLog {
   uint64_t next_hot(uint64_t from) const;
   bool idle() const;
   uint64_t page_writes() const;
+  // At load(): pages taken as all hot because a copy of them was torn or corrupt.
+  uint64_t damaged_pages() const;
 
  private:
   struct Private;

@@ -38,6 +38,7 @@ struct Bitmap::Private final : PageSource {
   Layout layout;
   uint64_t metadata_id = 0;
   uint64_t sequence = 0;  // of the last page written
+  uint64_t damaged = 0;   // pages at load()
   Task task = Task::kNone;
   PageState format_state = PageState::kNone;
   uint64_t cursor = 0;         // slot * chunk count + chunk
@@ -71,8 +72,9 @@ struct Bitmap::Private final : PageSource {
   bool wanted_partial(uint32_t slot, uint64_t page);
   void fill_states(uint32_t slot, uint64_t chunk, PageBytes bytes);
   void fill_bits(uint32_t slot, uint64_t page, PageBytes bytes);
-  void states_read(uint32_t slot, uint64_t chunk, PageBytes bytes);
-  void bits_read(uint32_t slot, uint64_t page, PageBytes bytes);
+  bool open_both(const PageName& name, const Page& read);
+  void states_read(uint32_t slot, uint64_t chunk, const Page& read);
+  void bits_read(uint32_t slot, uint64_t page, const Page& read);
   void start_write_back();
   bool states_changed() const;
   void conclude(int error);
@@ -239,6 +241,8 @@ bool Bitmap::idle() const {
   return private_->task == Private::Task::kNone && private_->next.empty();
 }
 
+uint64_t Bitmap::damaged_pages() const { return private_->damaged; }
+
 uint64_t Bitmap::page_writes() const { return private_->pages.page_writes(); }
 
 void Bitmap::Private::prepare(const Layout& new_layout, uint64_t id, Task new_task,
@@ -250,6 +254,7 @@ void Bitmap::Private::prepare(const Layout& new_layout, uint64_t id, Task new_ta
   memory.prepare(layout);
   batch.assign(cursors(), 0);
   sequence = 0;
+  damaged = 0;
   failed = 0;
   riding.push_back(waiter);
   begin(new_task);
@@ -277,7 +282,7 @@ bool Bitmap::Private::next_chunk(Page& page) {
   const auto slot = static_cast<uint32_t>(cursor / memory.chunk_count());
   const uint64_t chunk = cursor % memory.chunk_count();
   page.key = cursor;
-  page.offset = layout.state_page_offset(slot, chunk);
+  page.places = layout.state_page(slot, chunk);
   if (task != Task::kLoadStates) fill_states(slot, chunk, page.bytes());
   batch[cursor] = 0;
   ++cursor;
@@ -293,7 +298,7 @@ bool Bitmap::Private::next_partial(Page& page) {
     if (!find_partial(slot, chunk)) continue;
     const uint64_t index = chunk * kStatesPerStatePage + page_cursor;
     page.key = slot * memory.page_count() + index;
-    page.offset = layout.bitmap_page_offset(slot, index);
+    page.places = layout.bitmap_page(slot, index);
     if (task == Task::kWritePages) fill_bits(slot, index, page.bytes());
     ++page_cursor;
     return true;
@@ -348,34 +353,53 @@ void Bitmap::Private::page_read(const Page& page) {
   BM_ASSERT(task == Task::kLoadStates || task == Task::kLoadPages);
   const auto slot = static_cast<uint32_t>(page.key / count);
   if (task == Task::kLoadStates) {
-    states_read(slot, page.key % count, page.bytes());
+    states_read(slot, page.key % count, page);
   } else {
-    bits_read(slot, page.key % count, page.bytes());
+    bits_read(slot, page.key % count, page);
   }
 }
 
-void Bitmap::Private::states_read(uint32_t slot, uint64_t chunk, PageBytes bytes) {
-  const auto opened = open_page({PageKind::kStates, slot, chunk}, metadata_id, bytes);
-  if (opened) sequence = std::max(sequence, *opened);
+// False when either copy is damaged.
+bool Bitmap::Private::open_both(const PageName& name, const Page& read) {
+  const auto first = open_page(name, metadata_id, read.bytes());
+  const auto second = open_page(name, metadata_id, read.twin_bytes());
+  if (!first || !second) return false;
+  sequence = std::max({sequence, *first, *second});
+  return true;
+}
+
+// Of two copies that differ the state with more out of sync: none < partial < all.
+void Bitmap::Private::states_read(uint32_t slot, uint64_t chunk, const Page& read) {
+  static_assert(PageState::kNone < PageState::kPartial);
+  static_assert(PageState::kPartial < PageState::kAll);
+  const bool opened = open_both({PageKind::kStates, slot, chunk}, read);
+  if (!opened) ++damaged;
   const uint64_t start = chunk * kStatesPerStatePage;
   for (uint64_t page = start; page < chunk_end(chunk); ++page) {
-    const std::byte state = bytes[kPageHeaderBytes + (page - start)];
+    const std::byte first = read.bytes()[kPageHeaderBytes + (page - start)];
+    const std::byte second = read.twin_bytes()[kPageHeaderBytes + (page - start)];
+    const std::byte state = std::max(first, second);
     if (!opened || state > static_cast<std::byte>(PageState::kAll)) {
       memory.distrust(slot, page);
     } else {
       memory.restore(slot, page, static_cast<PageState>(state));
+      if (first != second) memory.rewrite(slot, page);
     }
   }
 }
 
-void Bitmap::Private::bits_read(uint32_t slot, uint64_t page, PageBytes bytes) {
-  const auto opened = open_page({PageKind::kBitmap, slot, page}, metadata_id, bytes);
-  if (!opened) {
+void Bitmap::Private::bits_read(uint32_t slot, uint64_t page, const Page& read) {
+  if (!open_both({PageKind::kBitmap, slot, page}, read)) {
+    ++damaged;
     memory.fill_all(slot, page);
     return;
   }
-  sequence = std::max(sequence, *opened);
-  memory.fill(slot, page, bytes.subspan(kBitmapPageHeaderBytes));
+  const auto first = read.bytes().subspan(kBitmapPageHeaderBytes);
+  const auto second = read.twin_bytes().subspan(kBitmapPageHeaderBytes);
+  const bool differ = !std::equal(first.begin(), first.end(), second.begin());
+  for (size_t at = 0; at < first.size(); ++at) first[at] |= second[at];
+  memory.fill(slot, page, first);
+  if (differ) memory.rewrite(slot, page);
 }
 
 void Bitmap::Private::start_write_back() {

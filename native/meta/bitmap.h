@@ -4,7 +4,8 @@
 // Partial pages come from a pool that is allocated at load(); with none free the page becomes
 // all. So set() and clear() never allocate and never fail, and a mirror in sync uses no page.
 // On disk: the states (one byte each, in state pages with CRC) and the partial pages; load()
-// reads the states and only the partial pages. A corrupt state or bitmap page is all.
+// reads the states and only the partial pages. Each lies twice: what either copy says is out of
+// sync is, and a state or bitmap page of which one copy is torn or corrupt is all.
 // write_back() makes the state as of its call durable, flush included.
 #pragma once
 
@@ -62,6 +63,8 @@ class Bitmap {
   void write_back(Waiter& waiter);
   bool idle() const;
   uint64_t page_writes() const;
+  // At load(): state and bitmap pages taken as all out of sync because a copy was torn or corrupt.
+  uint64_t damaged_pages() const;
 
  private:
   struct Private;

@@ -168,6 +168,11 @@ void BitmapPages::distrust(uint32_t slot, uint64_t page) {
   set_disk_state(slot, page, kUnknown);
 }
 
+void BitmapPages::rewrite(uint32_t slot, uint64_t page) {
+  set_disk_state(slot, page, kUnknown);
+  mark_dirty(slot, page);
+}
+
 void BitmapPages::fill(uint32_t slot, uint64_t page, std::span<const std::byte> bits) {
   const uint64_t record = record_of(slot, page);
   BM_ASSERT(state(slot, page) == PageState::kPartial);

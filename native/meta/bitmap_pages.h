@@ -43,6 +43,8 @@ class BitmapPages {
   void restore(uint32_t slot, uint64_t page, PageState state);
   // What the disk says of the page is unusable: all, and to be written in any case.
   void distrust(uint32_t slot, uint64_t page);
+  // Both copies of the page, or of its state, differ on the disk: to be written in any case.
+  void rewrite(uint32_t slot, uint64_t page);
   // Bits of a page restored as partial; kAll when they are not to be had, or do not fit.
   void fill(uint32_t slot, uint64_t page, std::span<const std::byte> bits);
   void fill_all(uint32_t slot, uint64_t page);

@@ -3,8 +3,11 @@
 //   internal: device … | log | states | bitmap | 2 superblocks, up to the disk's last whole
 //             4096 bytes (so the superblocks are found without knowing anything else)
 //   external: 2 superblocks | log | states | bitmap
+//
+// Log, states and bitmap consist of two halves with the same content.
 #include "meta/layout.h"
 
+#include <algorithm>
 #include <cerrno>
 
 #include "base/assert.h"
@@ -30,9 +33,9 @@ uint64_t round_down(uint64_t value, uint64_t to) {
 void size_areas(Layout& layout) {
   BM_ASSERT(layout.slots >= 1);
   BM_ASSERT(layout.device_size_bytes <= kMaxDeviceBytes);
-  layout.activity_log.length = layout.log_page_count() * kPage;
-  layout.bitmap_states.length = layout.slots * layout.state_page_count() * kPage;
-  layout.bitmap.length = layout.slots * layout.bitmap_page_count() * kPage;
+  layout.activity_log.length = kCopies * layout.log_page_count() * kPage;
+  layout.bitmap_states.length = kCopies * layout.slots * layout.state_page_count() * kPage;
+  layout.bitmap.length = kCopies * layout.slots * layout.bitmap_page_count() * kPage;
 }
 
 uint64_t areas_bytes(const Layout& layout) {
@@ -82,6 +85,12 @@ bool area_valid(const Area& area, uint64_t needed, uint64_t metadata_bytes) {
   return area.offset <= metadata_bytes - area.length;
 }
 
+PlacePair places_in(const Area& area, uint64_t offset) {
+  const uint64_t half = area.length / kCopies;
+  BM_ASSERT(offset + kPage <= half);
+  return {area.offset + offset, area.offset + half + offset};
+}
+
 bool overlap(const Area& a, const Area& b) {
   return a.offset < b.offset + b.length && b.offset < a.offset + a.length;
 }
@@ -112,21 +121,32 @@ uint64_t Layout::state_page_count() const {
   return divide_up(bitmap_page_count(), kStatesPerStatePage);
 }
 
-uint64_t Layout::log_page_offset(uint64_t page) const {
+PlacePair Layout::log_page(uint64_t page) const {
   BM_ASSERT(page < log_page_count());
-  return activity_log.offset + page * kPage;
+  return places_in(activity_log, page * kPage);
 }
 
-uint64_t Layout::state_page_offset(uint32_t slot, uint64_t page) const {
+PlacePair Layout::state_page(uint32_t slot, uint64_t page) const {
   BM_ASSERT(slot < slots);
   BM_ASSERT(page < state_page_count());
-  return bitmap_states.offset + slot * (bitmap_states.length / slots) + page * kPage;
+  const uint64_t share = bitmap_states.length / kCopies / slots;
+  return places_in(bitmap_states, slot * share + page * kPage);
 }
 
-uint64_t Layout::bitmap_page_offset(uint32_t slot, uint64_t page) const {
+PlacePair Layout::bitmap_page(uint32_t slot, uint64_t page) const {
   BM_ASSERT(slot < slots);
   BM_ASSERT(page < bitmap_page_count());
-  return bitmap.offset + slot * (bitmap.length / slots) + page * kPage;
+  const uint64_t share = bitmap.length / kCopies / slots;
+  return places_in(bitmap, slot * share + page * kPage);
+}
+
+uint64_t Layout::end() const {
+  uint64_t last = 0;
+  for (const Area* area : {&superblocks, &activity_log, &bitmap_states, &bitmap}) {
+    last = std::max(last, area->offset + area->length);
+  }
+  BM_ASSERT(last > 0);
+  return last;
 }
 
 Result<Layout> compute_layout(bool internal, uint64_t data_bytes, uint64_t metadata_bytes,
@@ -158,9 +178,10 @@ bool layout_valid(const Layout& layout, uint32_t block) {
   if (!area_valid(layout.activity_log, needed.activity_log.length, total)) return false;
   if (!area_valid(layout.bitmap_states, needed.bitmap_states.length, total)) return false;
   if (!area_valid(layout.bitmap, needed.bitmap.length, total)) return false;
-  // Each slot has the same share of an area, in whole pages.
-  if (layout.bitmap_states.length % (layout.slots * kPage) != 0) return false;
-  if (layout.bitmap.length % (layout.slots * kPage) != 0) return false;
+  // Both halves are equally long, and in each every slot has the same share, in whole pages.
+  if (layout.activity_log.length % (kCopies * kPage) != 0) return false;
+  if (layout.bitmap_states.length % (kCopies * layout.slots * kPage) != 0) return false;
+  if (layout.bitmap.length % (kCopies * layout.slots * kPage) != 0) return false;
   return areas_apart(layout);
 }
 

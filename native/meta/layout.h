@@ -25,6 +25,16 @@ inline constexpr uint32_t kStatesPerStatePage = 4096 - 32;  // one byte for each
 // Larger devices are refused, so no arithmetic on offsets overflows.
 inline constexpr uint64_t kMaxDeviceBytes = uint64_t{1} << 50;
 
+// Every page of log, states and bitmap lies twice, in the first and the second half of its area:
+// the newest writes of both halves are the same, and at load what either says is out of sync is.
+inline constexpr uint32_t kCopies = 2;
+
+// Where both copies of a page lie, in bytes from the start of the metadata's disk.
+struct PlacePair {
+  uint64_t first = 0;
+  uint64_t second = 0;
+};
+
 struct Area {
   uint64_t offset = 0;  // bytes from the start of the metadata's disk
   uint64_t length = 0;  // bytes
@@ -37,18 +47,19 @@ struct Layout {
   uint64_t metadata_bytes = 0;
   Area superblocks;  // two slots of 4096
   Area activity_log;
-  Area bitmap_states;  // for each slot, whole pages
-  Area bitmap;         // for each slot, whole pages
+  Area bitmap_states;  // in each half for each slot, whole pages
+  Area bitmap;         // in each half for each slot, whole pages
 
   uint64_t extent_count() const;
   uint64_t log_page_count() const;
   uint64_t bitmap_page_count() const;  // for one slot
   uint64_t state_page_count() const;   // for one slot
 
-  // Where a page lies on the metadata's disk.
-  uint64_t log_page_offset(uint64_t page) const;
-  uint64_t state_page_offset(uint32_t slot, uint64_t page) const;
-  uint64_t bitmap_page_offset(uint32_t slot, uint64_t page) const;
+  PlacePair log_page(uint64_t page) const;
+  PlacePair state_page(uint32_t slot, uint64_t page) const;
+  PlacePair bitmap_page(uint32_t slot, uint64_t page) const;
+  // Where the last area ends: the metadata's disk must not be smaller.
+  uint64_t end() const;
 };
 
 // `data_bytes`: size of the data disk; `metadata_bytes`: of the metadata's disk (the same disk

@@ -11,11 +11,14 @@ PageIo::PageIo(io::Io& io, io::DiskId disk, PageSource& source)
     Lane& lane = lanes_[i];
     lane.owner = this;
     lane.page.data = buffers_.page(i).data();
-    lane.op.owner = &lane;
-    lane.op.complete = [](io::Op& op, int32_t result) {
-      auto& done = *static_cast<Lane*>(op.owner);
-      done.owner->lane_done(done, result);
-    };
+    lane.page.twin = buffers_.page(kLanes + i).data();
+    for (io::Op& op : lane.ops) {
+      op.owner = &lane;
+      op.complete = [](io::Op& done, int32_t result) {
+        auto& busy = *static_cast<Lane*>(done.owner);
+        busy.owner->lane_done(busy, result);
+      };
+    }
   }
   flush_.owner = this;
   flush_.complete = [](io::Op& op, int32_t result) {
@@ -57,20 +60,26 @@ void PageIo::fill(Lane& lane) {
     return;
   }
   ++in_flight_;
-  const uint64_t offset = lane.page.offset;
+  const Page& page = lane.page;
+  BM_ASSERT(page.places.first != page.places.second);
+  lane.in_flight = kCopies;
   if (step_ == Step::kReading) {
-    io_.read(disk_, offset, lane.page.data, limits::kPageBytes, lane.op);
+    io_.read(disk_, page.places.first, page.data, limits::kPageBytes, lane.ops[0]);
+    io_.read(disk_, page.places.second, page.twin, limits::kPageBytes, lane.ops[1]);
   } else {
-    ++page_writes_;
-    io_.write(disk_, offset, lane.page.data, limits::kPageBytes, false, lane.op);
+    page_writes_ += kCopies;
+    io_.write(disk_, page.places.first, page.data, limits::kPageBytes, false, lane.ops[0]);
+    io_.write(disk_, page.places.second, page.data, limits::kPageBytes, false, lane.ops[1]);
   }
 }
 
 void PageIo::lane_done(Lane& lane, int32_t result) {
   BM_ASSERT(in_flight_ > 0);
   BM_ASSERT(result <= 0);
-  --in_flight_;
+  BM_ASSERT(lane.in_flight > 0);
   if (result != 0 && error_ == 0) error_ = -result;
+  if (--lane.in_flight > 0) return;
+  --in_flight_;
   if (error_ == 0 && step_ == Step::kReading) source_.page_read(lane.page);
   if (error_ == 0 && !exhausted_) fill(lane);
   if (in_flight_ == 0) drained();

@@ -4,6 +4,9 @@
 // (to read) the next page and is not asked again once it has none. Whatever is in flight is in
 // a lane's own buffer, so the source's memory may change meanwhile. After the first failure no
 // page is asked for any more; finished() is called when nothing is in flight.
+//
+// Every page lies on the disk twice: both places are written in the same batch, and both are
+// read. So a page that rots, or that a disk lost the last write of, is seen by its twin.
 #pragma once
 
 #include <cstdint>
@@ -11,16 +14,21 @@
 
 #include "base/aligned_pages.h"
 #include "io/io.h"
+#include "meta/layout.h"
 
 namespace blkmirror::meta {
 
-// One page on its way. The source fills in offset and, to write, bytes; key is its own.
+// One page on its way. The source fills in places and, to write, bytes; key is its own.
 struct Page {
-  uint64_t offset = 0;  // bytes
+  PlacePair places;
   uint64_t key = 0;
-  std::byte* data = nullptr;
+  std::byte* data = nullptr;  // of the first place; what is written to both
+  std::byte* twin = nullptr;  // as read from the second place
   std::span<std::byte, 4096> bytes() const {
     return std::span<std::byte, 4096>(data, limits::kPageBytes);
+  }
+  std::span<std::byte, 4096> twin_bytes() const {
+    return std::span<std::byte, 4096>(twin, limits::kPageBytes);
   }
 };
 
@@ -28,7 +36,7 @@ class PageSource {
  public:
   // Fills in the next page; false when there is none left.
   virtual bool next_page(Page& page) = 0;
-  // A page was read.
+  // A page was read, both places of it.
   virtual void page_read(const Page& page) = 0;
   // Everything is done and, after writing, flushed; or a positive errno. From completion context.
   virtual void pages_finished(int error) = 0;
@@ -53,7 +61,8 @@ class PageIo {
   enum class Step : uint8_t { kIdle, kReading, kWriting, kFlushing };
 
   struct Lane {
-    io::Op op;
+    io::Op ops[kCopies];
+    uint32_t in_flight = 0;  // of the ops
     Page page;
     PageIo* owner = nullptr;
   };
@@ -67,7 +76,7 @@ class PageIo {
   io::Io& io_;
   io::DiskId disk_;
   PageSource& source_;
-  AlignedPages buffers_{kLanes};
+  AlignedPages buffers_{kLanes * kCopies};
   Lane lanes_[kLanes];
   io::Op flush_;
   Step step_ = Step::kIdle;

@@ -270,12 +270,22 @@ Status decode_names(ConstPageBytes bytes, Superblock& superblock) {
 
 }  // namespace
 
+bool superblock_valid(const Superblock& superblock) {
+  if (!layout_valid(superblock.layout, superblock.block)) return false;
+  for (const std::string* name : {&superblock.resource, &superblock.node}) {
+    if (name->empty() || name->size() > kMaxNameBytes || !printable(*name)) return false;
+  }
+  if ((superblock.flags & ~kKnownFlags) != 0) return false;
+  for (uint32_t slot = 0; slot < limits::kSlots; ++slot) {
+    if (superblock.peers[slot].name.size() > kMaxNameBytes) return false;
+    if (!peer_valid(superblock, slot)) return false;
+  }
+  return true;
+}
+
 void encode(const Superblock& superblock, SuperblockBytes bytes) {
-  BM_ASSERT(layout_valid(superblock.layout, superblock.block));
-  BM_ASSERT(!superblock.resource.empty());
-  BM_ASSERT(!superblock.node.empty());
-  BM_ASSERT((superblock.flags & ~kKnownFlags) == 0);
-  for (uint32_t slot = 0; slot < limits::kSlots; ++slot) BM_ASSERT(peer_valid(superblock, slot));
+  BM_ASSERT(superblock_valid(superblock));
+  BM_ASSERT(superblock.layout.superblocks.offset % limits::kPageBytes == 0);
   std::fill(bytes.begin(), bytes.end(), std::byte{0});
   store_be64(&bytes[0], kMagic);
   store_be32(&bytes[kVersionAt], kMetadataVersion);
@@ -302,6 +312,28 @@ Result<Superblock> decode(std::span<const std::byte, 4096> bytes, uint64_t offse
   const Status names = decode_names(bytes, superblock);
   if (!names.ok()) return names.error();
   return superblock;
+}
+
+SlotPair decode_slots(std::span<const std::byte, 4096> first,
+                      std::span<const std::byte, 4096> second, uint64_t offset) {
+  BM_ASSERT(offset % 4096 == 0);
+  BM_ASSERT(first.data() != second.data());
+  return {decode(first, offset), decode(second, offset)};
+}
+
+Result<uint32_t> SlotPair::newest() const {
+  if (!first.ok() && !second.ok()) {
+    for (const int code : {ENOTSUP, EBADMSG}) {
+      if (first.error().code == code) return first.error();
+    }
+    return second.error();
+  }
+  if (!second.ok()) return 0u;
+  if (!first.ok()) return 1u;
+  if (first.value().metadata_id != second.value().metadata_id) {
+    return Error{EBADMSG, "its two superblocks do not belong together"};
+  }
+  return first.value().revision >= second.value().revision ? 0u : 1u;
 }
 
 void push_history(Superblock& superblock, uint64_t uuid) {

@@ -18,7 +18,7 @@ namespace blkmirror::meta {
 
 inline constexpr uint64_t kJustCreatedUuid = 4;  // no data was ever written
 inline constexpr uint32_t kHistoryUuids = 32;
-inline constexpr uint32_t kMetadataVersion = 1;
+inline constexpr uint32_t kMetadataVersion = 2;
 inline constexpr uint32_t kMaxNameBytes = 63;
 
 // Flags of the copy.
@@ -64,12 +64,30 @@ struct Superblock {
   uint64_t promoted_ms = 0;     // time of day of the last promotion; 0: never
 };
 
+// Whether encode() takes it.
+bool superblock_valid(const Superblock& superblock);
+
 using SuperblockBytes = std::span<std::byte, 4096>;
 
 void encode(const Superblock& superblock, SuperblockBytes bytes);
 // `offset`: where the bytes were read (checked against the offset stored inside).
 // ENODATA: no magic here; ENOTSUP: a version this program does not know; EBADMSG: damaged.
 Result<Superblock> decode(std::span<const std::byte, 4096> bytes, uint64_t offset);
+
+// Both slots as they were read.
+struct SlotPair {
+  Result<Superblock> first;
+  Result<Superblock> second;
+
+  // The slot (0 or 1) with the newest superblock. Where neither is valid, of two reasons the one
+  // that says more; EBADMSG also where both are valid, but not of one metadata.
+  Result<uint32_t> newest() const;
+  const Result<Superblock>& slot(uint32_t index) const { return index == 0 ? first : second; }
+};
+
+// `offset`: of the first slot.
+SlotPair decode_slots(std::span<const std::byte, 4096> first,
+                      std::span<const std::byte, 4096> second, uint64_t offset);
 
 // Puts a UUID at the front of the history unless it is 0, kJustCreatedUuid or there already.
 void push_history(Superblock& superblock, uint64_t uuid);

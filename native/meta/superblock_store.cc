@@ -18,14 +18,6 @@ namespace {
 constexpr uint32_t kSlotCount = 2;
 constexpr uint32_t kBytes = limits::kPageBytes;
 
-// What is more worth telling when neither slot is valid.
-int graver(int a, int b) {
-  for (const int code : {ENOTSUP, EBADMSG}) {
-    if (a == code || b == code) return code;
-  }
-  return std::max(a, b);
-}
-
 }  // namespace
 
 struct SuperblockStore::Private {
@@ -130,20 +122,17 @@ void SuperblockStore::Private::read_done(int32_t result) {
 
 void SuperblockStore::Private::choose() {
   BM_ASSERT(step == Step::kReading);
-  int error = 0;
-  bool found = false;
-  for (uint32_t slot = 0; slot < kSlotCount; ++slot) {
-    auto decoded = decode(pages.page(slot), offset);
-    if (!decoded.ok()) {
-      error = graver(error, decoded.error().code);
-    } else if (!found || decoded.value().revision > store.current_.revision) {
-      store.current_ = decoded.value();
-      newest = slot;
-      found = true;
-    }
+  const SlotPair slots = decode_slots(pages.page(0), pages.page(1), offset);
+  const Result<uint32_t> chosen = slots.newest();
+  if (!chosen.ok()) {
+    finish(chosen.error().code);
+    return;
   }
-  BM_ASSERT(found || error > 0);
-  finish(found ? 0 : error);
+  newest = chosen.value();
+  BM_ASSERT(newest < kSlotCount);
+  store.current_ = slots.slot(newest).value();
+  store.damaged_slots_ = (slots.first.ok() ? 0 : 1) + (slots.second.ok() ? 0 : 1);
+  finish(0);
 }
 
 void SuperblockStore::Private::start() {

@@ -21,10 +21,12 @@ class SuperblockStore {
   ~SuperblockStore();
 
   // Reads both slots at `offset`; the newest that is valid becomes current(). ENODATA, ENOTSUP,
-  // EBADMSG as decode() says, when neither is valid.
+  // EBADMSG as SlotPair::newest() says.
   void load(uint64_t offset, Waiter& waiter);
   Superblock& current() { return current_; }
   const Superblock& current() const { return current_; }
+  // At load(): 0, or 1 where one slot was not valid; the next commit repairs it.
+  uint32_t damaged_slots() const { return damaged_slots_; }
   // Raises current().revision. Needs no load() when current() was filled in (a fresh superblock).
   void commit(Waiter& waiter);
   // True when no update is under way or waiting.
@@ -35,6 +37,7 @@ class SuperblockStore {
   struct Private;
   Superblock current_;
   uint64_t page_writes_ = 0;
+  uint32_t damaged_slots_ = 0;
   std::unique_ptr<Private> private_;
 };
 

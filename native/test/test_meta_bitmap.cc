@@ -247,16 +247,16 @@ TEST(bitmap_writes_bits_before_states_and_only_what_changed) {
   CHECK_EQ(node.io.flushes, 1u);
   node.bitmap->set(0b11, 0, 4096);
   CHECK_EQ(node.write_back(), 0);
-  CHECK_EQ(node.io.writes, 4u);  // a page and a state page for each slot
+  CHECK_EQ(node.io.writes, 8u);  // a page and a state page for each slot, each twice
   CHECK_EQ(node.io.flushes, 3u);
   node.bitmap->set(0b01, 8192, 4096);
   CHECK_EQ(node.write_back(), 0);
-  CHECK_EQ(node.io.writes, 5u);  // the state is partial already
+  CHECK_EQ(node.io.writes, 10u);  // the state is partial already
   CHECK_EQ(node.io.flushes, 4u);
   node.bitmap->clear_all(0);
   CHECK_EQ(node.write_back(), 0);
-  CHECK_EQ(node.io.writes, 6u);
-  CHECK_EQ(node.bitmap->page_writes(), 6u);
+  CHECK_EQ(node.io.writes, 12u);
+  CHECK_EQ(node.bitmap->page_writes(), 12u);
 }
 
 TEST(bitmap_keeps_bits_set_while_pages_are_written) {
@@ -284,7 +284,7 @@ TEST(bitmap_takes_a_damaged_page_as_all) {
     node.bitmap->set(0b10, kPageCover + 4096, 4096);
     node.bitmap->set(0b11, 0, 4096);
     CHECK_EQ(node.write_back(), 0);
-    node.damage(node.layout.bitmap_page_offset(1, 1) + at);
+    node.damage(node.layout.bitmap_page(1, 1).first + at);
     node.reload();
     CHECK(node.bitmap->page_state(1, 1) == PageState::kAll);
     CHECK(node.bitmap->page_state(1, 0) == PageState::kPartial);
@@ -298,7 +298,7 @@ TEST(bitmap_takes_a_damaged_state_page_as_all_and_repairs_it) {
     BitmapNode node(3 * kPageCover, 2);
     node.bitmap->set(0b11, 0, 4096);
     CHECK_EQ(node.write_back(), 0);
-    node.damage(node.layout.state_page_offset(1, 0) + at);
+    node.damage(node.layout.state_page(1, 0).first + at);
     node.reload();
     CHECK_EQ(node.bitmap->out_of_sync_bytes(0), kBlock);
     CHECK_EQ(node.bitmap->out_of_sync_bytes(1), 3 * kPageCover);
@@ -311,22 +311,55 @@ TEST(bitmap_takes_a_damaged_state_page_as_all_and_repairs_it) {
 
 TEST(bitmap_refuses_states_that_do_not_exist_and_foreign_pages) {
   BitmapNode node(3 * kPageCover, 2);
-  const uint64_t offset = node.layout.state_page_offset(0, 0);
+  const PlacePair places = node.layout.state_page(0, 0);
+  const uint64_t offset = places.first;
   auto page = node.world.read_back(node.disk, offset, 4096);
   page[kPageHeaderBytes + 1] = std::byte{3};
   page[kPageHeaderBytes + 2] = std::byte{1};  // partial, but nobody wrote its bits
   page[kPageHeaderBytes + 3] = std::byte{2};  // beyond the device: nothing
   seal_page({PageKind::kStates, 0, 0}, 1, kMetadataId, PageBytes(page.data(), 4096));
   node.world.disk(node.disk).write(offset, page.data(), 4096, true);
+  node.world.disk(node.disk).write(places.second, page.data(), 4096, true);
   node.reload();
   CHECK(node.bitmap->page_state(0, 0) == PageState::kNone);
   CHECK(node.bitmap->page_state(0, 1) == PageState::kAll);
   CHECK(node.bitmap->page_state(0, 2) == PageState::kAll);
   CHECK_EQ(node.bitmap->out_of_sync_bytes(0), 2 * kPageCover);
   // The same page in the place of another slot's.
-  node.world.disk(node.disk).write(node.layout.state_page_offset(1, 0), page.data(), 4096, true);
+  node.world.disk(node.disk).write(node.layout.state_page(1, 0).first, page.data(), 4096, true);
   node.reload();
   CHECK_EQ(node.bitmap->out_of_sync_bytes(1), 3 * kPageCover);
+}
+
+TEST(bitmap_outlives_writes_that_the_disk_lost) {
+  for (const bool second : {false, true}) {
+    BitmapNode node(3 * kPageCover, 1);
+    node.bitmap->set(1, 0, 4096);
+    CHECK_EQ(node.write_back(), 0);
+    const auto place = [second](const PlacePair& pair) {
+      return second ? pair.second : pair.first;
+    };
+    const uint64_t bits = place(node.layout.bitmap_page(0, 0));
+    const uint64_t states = place(node.layout.state_page(0, 0));
+    const auto old_bits = node.world.read_back(node.disk, bits, 4096);
+    const auto old_states = node.world.read_back(node.disk, states, 4096);
+    node.bitmap->set(1, 8192, 4096);
+    node.bitmap->set(1, kPageCover, 4096);
+    CHECK_EQ(node.write_back(), 0);
+    node.world.disk(node.disk).write(bits, old_bits.data(), 4096, true);
+    node.world.disk(node.disk).write(states, old_states.data(), 4096, true);
+    node.reload();
+    CHECK(node.bitmap->any(0, 0, 4096));
+    CHECK(node.bitmap->any(0, 8192, 4096));
+    CHECK(node.bitmap->any(0, kPageCover, 4096));
+    CHECK_EQ(node.bitmap->out_of_sync_bytes(0), 3 * kBlock);
+    // Both copies are the same again with the next write-back.
+    CHECK_EQ(node.write_back(), 0);
+    for (const PlacePair& pair : {node.layout.bitmap_page(0, 0), node.layout.state_page(0, 0)}) {
+      CHECK(node.world.read_back(node.disk, pair.first, 4096) ==
+            node.world.read_back(node.disk, pair.second, 4096));
+    }
+  }
 }
 
 TEST(bitmap_merges_a_peers_pages) {

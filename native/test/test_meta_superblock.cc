@@ -174,7 +174,7 @@ TEST(layout_internal_leaves_the_start_to_the_device) {
       CHECK_EQ(layout.device_size_bytes % block, 0u);
       CHECK_EQ(layout.bitmap.offset + layout.bitmap.length, layout.superblocks.offset);
       const uint64_t overhead = disk - layout.device_size_bytes;
-      CHECK(overhead < disk / 16384 * 4 + (200 << 10));
+      CHECK(overhead < disk / 16384 * 8 + (400 << 10));
     }
   }
 }
@@ -189,12 +189,12 @@ TEST(layout_external_offers_the_whole_disk) {
 }
 
 TEST(layout_refuses_disks_that_are_too_small_or_too_large) {
-  for (const uint64_t disk : {0u, 511u, 4096u, 8192u, 16384u, 20480u}) {
+  for (const uint64_t disk : {0u, 511u, 4096u, 8192u, 16384u, 32768u}) {
     const auto internal = compute_layout(true, disk, disk, 1, 512);
     CHECK(!internal.ok());
     CHECK_EQ(internal.error().code, ENOSPC);
   }
-  CHECK(compute_layout(true, 24576, 24576, 1, 512).ok());
+  CHECK(compute_layout(true, 36864, 36864, 1, 512).ok());
   CHECK_EQ(compute_layout(false, 1 << 30, 8192, 1, 512).error().code, ENOSPC);
   CHECK_EQ(compute_layout(false, 511, 1 << 20, 1, 512).error().code, ENOSPC);
   CHECK_EQ(compute_layout(true, UINT64_MAX, UINT64_MAX, 31, 512).error().code, EFBIG);
@@ -206,10 +206,11 @@ TEST(layout_keeps_an_extent_in_one_bitmap_page) {
   CHECK_EQ(layout.log_page_count(), 130u);
   CHECK_EQ(layout.bitmap_page_count(), 135301u);
   CHECK_EQ(layout.state_page_count(), 34u);
-  CHECK_EQ(layout.bitmap_page_offset(30, 135300) + 4096,
-           layout.bitmap.offset + layout.bitmap.length);
-  CHECK_EQ(layout.state_page_offset(30, 33) + 4096, layout.bitmap.offset);
-  CHECK_EQ(layout.log_page_offset(129) + 4096, layout.bitmap_states.offset);
+  CHECK_EQ(layout.bitmap_page(30, 135300).second + 4096, layout.end());
+  CHECK_EQ(layout.bitmap_page(30, 135300).first + 4096, layout.bitmap_page(0, 0).second);
+  CHECK_EQ(layout.state_page(30, 33).second + 4096, layout.bitmap.offset);
+  CHECK_EQ(layout.log_page(129).second + 4096, layout.bitmap_states.offset);
+  CHECK_EQ(layout.log_page(129).first + 4096, layout.log_page(0).second);
 }
 
 TEST(a_parting_is_stamped_once_and_forgotten_in_sync) {

@@ -13,7 +13,7 @@ void activity_log(std::span<const std::byte> data) {
   const uint8_t how = input.u8();
   AttachStage stage;
   stage.crash_in_use();
-  const uint64_t offset = stage.layout().log_page_offset(0);
+  const uint64_t offset = stage.layout().log_page(0).first;
   auto page = stage.copy().world.read_back(stage.copy().disk, offset, 4096);
   const std::span<std::byte, 4096> bytes(page.data(), 4096);
   while (!input.empty()) {

@@ -34,9 +34,9 @@ void bitmap(std::span<const std::byte> data) {
   const uint32_t slot = how & 2 ? 1 : 0;
   const meta::Layout layout = stage.layout();
   bool damaged = false;
-  change(stage, input, {meta::PageKind::kBitmap, slot, 0}, layout.bitmap_page_offset(slot, 0),
+  change(stage, input, {meta::PageKind::kBitmap, slot, 0}, layout.bitmap_page(slot, 0).first,
          how & 4, &damaged);
-  change(stage, input, {meta::PageKind::kStates, slot, 0}, layout.state_page_offset(slot, 0),
+  change(stage, input, {meta::PageKind::kStates, slot, 0}, layout.state_page(slot, 0).first,
          how & 8, &damaged);
   const int error = stage.use();
   if (slot == 0 && damaged && error == 0) BM_ASSERT(stage.dirty());
