@@ -13,6 +13,10 @@ static Napi::Object init_addon(Napi::Env env, Napi::Object exports) {
   exports.Set("inspectDisk", Napi::Function::New(env, inspect_disk));
   exports.Set("createMetadata", Napi::Function::New(env, create_metadata_async));
   exports.Set("readMetadata", Napi::Function::New(env, read_metadata_async));
+  exports.Set("planMetadata", Napi::Function::New(env, plan_metadata_async));
+  exports.Set("dumpMetadata", Napi::Function::New(env, dump_metadata_async));
+  exports.Set("restoreMetadata", Napi::Function::New(env, restore_metadata_async));
+  exports.Set("repairMetadata", Napi::Function::New(env, repair_metadata_async));
   return exports;
 }
 

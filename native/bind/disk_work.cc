@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "bind/image_values.h"
 #include "bind/js_values.h"
 
 namespace blkmirror::bind {
@@ -66,11 +67,38 @@ Napi::Value create_metadata_async(const Napi::CallbackInfo& info) {
       info.Env(), [spec] { return create_metadata(spec); }, &metadata_object);
 }
 
-Napi::Value read_metadata_async(const Napi::CallbackInfo& info) {
-  const std::string disk = info[0].As<Napi::String>().Utf8Value();
-  const std::string meta_disk = info[1].As<Napi::String>().Utf8Value();
+Napi::Value plan_metadata_async(const Napi::CallbackInfo& info) {
+  const CreateSpec spec = create_spec_of(info[0].As<Napi::Object>());
+  return DiskWork<meta::Layout>::start(
+      info.Env(), [spec] { return plan_metadata(spec); }, &layout_object);
+}
+
+Napi::Value dump_metadata_async(const Napi::CallbackInfo& info) {
+  const DiskPaths paths{info[0].As<Napi::String>().Utf8Value(),
+                        info[1].As<Napi::String>().Utf8Value()};
+  const bool unclaimed = info[2].As<Napi::Boolean>().Value();
+  const std::string resource = info[3].As<Napi::String>().Utf8Value();
+  return DiskWork<Image>::start(
+      info.Env(), [=] { return dump_metadata(paths, unclaimed, resource); }, &image_object);
+}
+
+Napi::Value restore_metadata_async(const Napi::CallbackInfo& info) {
+  const RestoreSpec spec = restore_spec_of(info[0].As<Napi::Object>());
   return DiskWork<meta::Superblock>::start(
-      info.Env(), [disk, meta_disk] { return read_metadata(disk, meta_disk); }, &metadata_object);
+      info.Env(), [spec] { return restore_metadata(spec); }, &metadata_object);
+}
+
+Napi::Value repair_metadata_async(const Napi::CallbackInfo& info) {
+  const RepairSpec spec = repair_spec_of(info[0].As<Napi::Object>());
+  return DiskWork<RepairReport>::start(
+      info.Env(), [spec] { return repair_metadata(spec); }, &repair_object);
+}
+
+Napi::Value read_metadata_async(const Napi::CallbackInfo& info) {
+  const DiskPaths paths{info[0].As<Napi::String>().Utf8Value(),
+                        info[1].As<Napi::String>().Utf8Value()};
+  return DiskWork<meta::Superblock>::start(
+      info.Env(), [paths] { return read_metadata(paths); }, &metadata_object);
 }
 
 }  // namespace blkmirror::bind

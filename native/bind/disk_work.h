@@ -9,6 +9,14 @@ namespace blkmirror::bind {
 Napi::Value inspect_disk(const Napi::CallbackInfo& info);
 // (spec) → metadata
 Napi::Value create_metadata_async(const Napi::CallbackInfo& info);
+// (spec) → layout: what create_metadata_async would make
+Napi::Value plan_metadata_async(const Napi::CallbackInfo& info);
+// (disk, metaDisk, unclaimed, resource) → image
+Napi::Value dump_metadata_async(const Napi::CallbackInfo& info);
+// (spec) → metadata
+Napi::Value restore_metadata_async(const Napi::CallbackInfo& info);
+// (spec) → report
+Napi::Value repair_metadata_async(const Napi::CallbackInfo& info);
 // (disk, metaDisk) → metadata; metaDisk is empty when internal
 Napi::Value read_metadata_async(const Napi::CallbackInfo& info);
 

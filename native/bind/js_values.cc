@@ -154,14 +154,31 @@ std::vector<uint64_t> bigints_of(const Napi::Value& array) {
   return values;
 }
 
+std::vector<std::string> texts_of(const Napi::Object& object, const char* name) {
+  std::vector<std::string> texts;
+  const auto items = object.Get(name).As<Napi::Array>();
+  for (uint32_t index = 0; index < items.Length(); index++) {
+    texts.push_back(Napi::Value(items.Get(index)).As<Napi::String>().Utf8Value());
+  }
+  return texts;
+}
+
+DiskPaths disk_paths_of(const Napi::Object& object) {
+  return {text_of(object, "disk"), meta_path_of(object)};
+}
+
 CreateSpec create_spec_of(const Napi::Object& object) {
   CreateSpec spec;
   spec.resource = text_of(object, "resource");
   spec.node = text_of(object, "node");
-  spec.disk = text_of(object, "disk");
-  spec.meta_disk = meta_path_of(object);
+  spec.paths = disk_paths_of(object);
   spec.slots = number_of(object, "maxPeers");
   spec.force = flag_of(object, "force");
+  spec.current_uuid = maybe_bigint(object, "currentUuid").value_or(meta::kJustCreatedUuid);
+  spec.up_to_date = maybe_flag(object, "upToDate").value_or(false);
+  spec.zero = maybe_flag(object, "zero").value_or(false);
+  spec.keep_bytes = maybe_bigint(object, "keepBytes").value_or(0);
+  if (object.Get("equals").IsArray()) spec.equals = texts_of(object, "equals");
   return spec;
 }
 
@@ -184,10 +201,7 @@ StartSpec start_spec_of(const Napi::Object& object) {
   spec.attach.node = text_of(object, "node");
   spec.attach.last_superblock = maybe_bigint(object, "lastSuperblockOffset").value_or(0);
   spec.attach.options = options_of(object);
-  const auto peers = object.Get("peers").As<Napi::Array>();
-  for (uint32_t index = 0; index < peers.Length(); index++) {
-    spec.attach.peers.push_back(Napi::Value(peers.Get(index)).As<Napi::String>().Utf8Value());
-  }
+  spec.attach.peers = texts_of(object, "peers");
   return spec;
 }
 

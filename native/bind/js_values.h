@@ -20,6 +20,9 @@ uint32_t number_of(const Napi::Object& object, const char* name);
 bool flag_of(const Napi::Object& object, const char* name);
 uint64_t bigint_of(const Napi::Value& value);
 std::vector<uint64_t> bigints_of(const Napi::Value& array);
+std::vector<std::string> texts_of(const Napi::Object& object, const char* name);
+// Of members `disk` and `metaDisk`.
+DiskPaths disk_paths_of(const Napi::Object& object);
 
 CreateSpec create_spec_of(const Napi::Object& object);
 engine::Options options_of(const Napi::Object& object);

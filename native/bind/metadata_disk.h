@@ -5,7 +5,9 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
+#include "bind/offline_disks.h"
 #include "host/failure.h"
 #include "meta/superblock.h"
 
@@ -14,11 +16,18 @@ namespace blkmirror::bind {
 struct CreateSpec {
   std::string resource;
   std::string node;
-  std::string disk;
-  std::string meta_disk;  // empty: internal
-  uint32_t slots = 0;     // 1 to 31
-  bool force = false;     // overwrites metadata that is there
+  DiskPaths paths;
+  uint32_t slots = 0;  // 1 to 31
+  bool force = false;  // overwrites metadata that is there
+  uint64_t current_uuid = meta::kJustCreatedUuid;
+  bool up_to_date = false;          // Consistent and UpToDate, else Inconsistent
+  std::vector<std::string> equals;  // peers with nothing out of sync; every other has everything
+  bool zero = false;                // zeroes what the mirror offers first
+  uint64_t keep_bytes = 0;          // ENOSPC when the mirror would offer less
 };
+
+// What creating would make of the disks. Neither claims nor writes anything.
+host::Outcome<meta::Layout> plan_metadata(const CreateSpec& spec);
 
 // Old superblocks are invalidated first and the new ones written last, each step durable, so
 // a crash leaves no metadata rather than half of it. EBUSY (claimed), EEXIST (metadata there
@@ -26,8 +35,7 @@ struct CreateSpec {
 host::Outcome<meta::Superblock> create_metadata(const CreateSpec& spec);
 
 // ENODATA, ENOTSUP, EBADMSG, EIO, and what open_disk() says.
-host::Outcome<meta::Superblock> read_metadata(const std::string& disk,
-                                              const std::string& meta_disk);
+host::Outcome<meta::Superblock> read_metadata(const DiskPaths& paths);
 
 // The sentence for the user when metadata on `path` cannot be used: an errno of
 // meta::decode() or of Engine::attach(), and the static text that came with it.

@@ -6,7 +6,7 @@ import { resolve } from 'node:path';
 import { resourceArgument, UsageError } from './context';
 import type { Context } from './context';
 import { createMd } from '../offline/createMd';
-import type { CreateMdResult } from '../offline/createMd';
+import type { CreateMdResult, InitialData } from '../offline/createMd';
 import type { DeviceStatus } from '../model/status';
 import { checkSetupDisk, writeSetupFile } from '../offline/setupFile';
 import { formatBytes } from './units';
@@ -15,6 +15,9 @@ import { shellQuoted } from './words';
 export interface CreateMdOptions {
   readonly force?: boolean;
   readonly maxPeers?: string;
+  readonly adopt?: boolean;
+  readonly skipInitialSync?: boolean;
+  readonly zero?: boolean;
 }
 
 export async function createMdCommand(
@@ -29,12 +32,47 @@ export async function createMdCommand(
     nodeName: context.nodeName,
     force: options.force === true,
     maxPeers: options.maxPeers === undefined ? undefined : peerCount(options.maxPeers),
+    initialData: initialDataOf(options),
   };
   const { withPlane } = await import('../offline/openPlane.js');
-  const result = await withPlane((plane) => createMd(request, plane));
+  const result = await withPlane((plane, tools) => createMd(request, plane, tools));
   context.output.print(describe(resource, result));
+  for (const line of remarks(resource, request.initialData)) context.output.print(line);
   context.output.print(`next: ${context.commandLine(`up ${resource}`, ['bus'])}`);
   return 0;
+}
+
+function initialDataOf({ adopt, skipInitialSync, zero }: CreateMdOptions): InitialData {
+  if (adopt === true && skipInitialSync === true) {
+    throw new UsageError(
+      '--adopt is for one node with data, --skip-initial-sync for none: give one',
+    );
+  }
+  if (zero === true && skipInitialSync !== true) {
+    throw new UsageError('--zero goes with --skip-initial-sync');
+  }
+  if (adopt === true) return 'adopt';
+  if (skipInitialSync !== true) return 'nothing';
+  return zero === true ? 'zeroed' : 'equal';
+}
+
+function remarks(resource: string, initialData: InitialData): string[] {
+  switch (initialData) {
+    case 'nothing':
+      return [];
+    case 'adopt':
+      return [
+        `the data on it is kept: promote ${resource} here works without --force; on the other \
+nodes run create-md without --adopt, and they are filled from this one`,
+      ];
+    case 'equal':
+      return [
+        `run the same on every node, with disks of the same size. blocks never written may \
+differ between the nodes: to make them equal, add --zero`,
+      ];
+    case 'zeroed':
+      return ['run the same on every node, with disks of the same size'];
+  }
 }
 
 function describe(resource: string, result: CreateMdResult): string {

@@ -27,12 +27,46 @@ export const COMMAND_HELP = {
     description: `
 Writes fresh metadata for this node's copy. Needs no daemon. Refused while the resource is
 attached, and where metadata or a known signature (a file system, LVM, RAID) is found, unless
---force is given. The copy is Inconsistent afterwards.`,
+--force is given. The copy is Inconsistent afterwards. With --adopt the data on the disk stays and
+the copy is UpToDate: refused unless the data ends before the metadata begins; run create-md
+without --adopt on the other nodes. With --skip-initial-sync, given on every node, empty copies
+are UpToDate and equal from the first: blocks never written then hold whatever each disk held,
+unless --zero overwrites all of it.`,
     examples: [
       'blkmirror create-md r0',
+      'blkmirror create-md r0 --adopt',
+      'blkmirror create-md r0 --skip-initial-sync --zero',
       'blkmirror create-md r0 --max-peers 3',
       'blkmirror --config-dir ./etc --node alpha create-md r0 --force',
     ],
+  },
+  'dump-md': {
+    summary: "print the metadata of this node's copy as text",
+    description: `
+Prints everything that the metadata of this node's copy says: identity and generations, what it
+knows of each peer, hot extents, and what is out of sync as runs of 4 KiB blocks. Needs no
+daemon. Refused while the resource is attached, unless --force is given: such a dump may be
+half-way through a change.`,
+    examples: ['blkmirror dump-md r0 > r0.md', 'blkmirror dump-md r0 --force | less'],
+  },
+  'restore-md': {
+    summary: 'write metadata from what dump-md printed',
+    description: `
+Checks the whole file, then writes this node's metadata from it, where the disk has another size
+at the places that fit. Needs no daemon; refused while the resource is attached, and where
+metadata is found unless --force is given. What was written since the dump is not in it: unless
+the metadata on the disk is still the same, everything is marked out of sync. --unchanged says
+that the data is what it was when the file was dumped.`,
+    examples: ['blkmirror restore-md r0 r0.md', 'blkmirror restore-md r0 r0.md --unchanged'],
+  },
+  'repair-md': {
+    summary: 'repair damaged metadata, or say what is left of it',
+    description: `
+Makes both superblocks whole from the good one, damaged pages of the activity log hot, and
+damaged pages of the bitmap out of sync, and says what it did. Where no superblock is good, it
+looks for one where a disk that grew used to end, and at the other places where one may be; with
+--scan on the whole disk. Needs no daemon; refused while the resource is attached.`,
+    examples: ['blkmirror repair-md r0', 'blkmirror repair-md r0 --scan'],
   },
   up: {
     summary: 'attach the backing disk and connect to the peers',

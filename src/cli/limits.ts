@@ -18,3 +18,5 @@ export const SMALL_BAR_WIDTH = 12;
 export const BAR_WIDTH = 30;
 /** Reads of a job that fail one after another before the service counts as gone. */
 export const MAX_FAILED_READS = 3;
+/** Of a metadata dump. */
+export const DUMP_LINES_AT_ONCE = 4096;

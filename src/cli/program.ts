@@ -11,6 +11,7 @@ import { createMdCommand, setup } from './diskCommands';
 import { COMMAND_HELP, PROGRAM_HELP, examplesText, unwrapped } from './help';
 import type { CommandName } from './help';
 import { down, up } from './lifecycle';
+import { dumpMdCommand, repairMdCommand, restoreMdCommand } from './metadataCommands';
 import type { Output } from './output';
 import { events, status } from './statusCommand';
 import { reasonOf } from './words';
@@ -80,6 +81,7 @@ function buildProgram(version: string, output: Output, done: (exit: number) => v
   const add = (name: CommandName, run: Action): Command =>
     addCommand(program, name, output, done, run);
   addLifeCycle(add);
+  addMetadataCommands(add);
   addDeviceCommands(add);
   addCopyCommands(add);
   add('status', status as Action)
@@ -93,7 +95,10 @@ function addLifeCycle(add: (name: CommandName, run: Action) => Command): void {
   add('create-md', createMdCommand as Action)
     .argument(...RESOURCE)
     .option('--force', 'overwrite what is there')
-    .option('--max-peers <count>', 'peers to make room for, 1 to 31 (default: 7)');
+    .option('--max-peers <count>', 'peers to make room for, 1 to 31 (default: 7)')
+    .option('--adopt', 'keep the data that is on the disk, as the copy to fill others from')
+    .option('--skip-initial-sync', 'on every node, with empty disks: take them for equal')
+    .option('--zero', 'with --skip-initial-sync: make them equal, by zeroes');
   add('up', up as Action).argument(...RESOURCE_OR_ALL);
   add('down', down as Action).argument(...RESOURCE_OR_ALL);
   add('setup', setup as Action)
@@ -101,6 +106,21 @@ function addLifeCycle(add: (name: CommandName, run: Action) => Command): void {
     .argument('<disk>', 'block device or file')
     .argument('<this-host>', 'this node')
     .argument('<peer-host>', 'the other node');
+}
+
+function addMetadataCommands(add: (name: CommandName, run: Action) => Command): void {
+  add('dump-md', dumpMdCommand as Action)
+    .argument(...RESOURCE)
+    .option('--force', 'also while attached');
+  add('restore-md', restoreMdCommand as Action)
+    .argument(...RESOURCE)
+    .argument('<file>', 'what dump-md printed; - for standard input')
+    .option('--force', 'overwrite metadata that is there')
+    .option('--unchanged', 'the data is what it was when the file was dumped');
+  add('repair-md', repairMdCommand as Action)
+    .argument(...RESOURCE)
+    .option('--scan', 'look on the whole disk for a superblock')
+    .option('--state-dir <dir>', 'state directory of blkmirrord (default: /var/lib/blkmirror)');
 }
 
 function addDeviceCommands(add: (name: CommandName, run: Action) => Command): void {

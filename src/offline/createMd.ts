@@ -6,23 +6,29 @@
  * on the disk and on a meta-disk of its own. Called by the command line.
  */
 import { getNode } from '../config/across';
-import { getResource } from '../config/load';
 import type { NodeConfig, ResourceConfig } from '../config/types';
 import { MAX_NODES } from '../config/limits';
 import { MirrorError } from '../model/errors';
-import type { Metadata, Plane } from '../plane/plane';
-import { checkDiskPath } from './diskChecks';
+import type { MetadataTools } from '../plane/metadataTools';
+import type { CreateMetadataSpec, Metadata, Plane } from '../plane/plane';
+import { checkAdopted } from './adopt';
 import { DEFAULT_MAX_PEERS } from './limits';
+import { dayZeroUuid, freshUuid } from './newUuids';
+import { findOwnCopy } from './ownCopy';
+import type { CopyRequest } from './ownCopy';
 import { findSignature } from './signatures';
 
-export interface CreateMdRequest {
-  readonly configDir: string;
-  readonly resource: string;
-  /** The name of this node, or a host name that begins with it. */
-  readonly nodeName: string;
+/**
+ * What is on the disks already: `nothing` that counts; data to `adopt`; or, on every node alike,
+ * `equal` content, which is not compared; `zeroed` makes it so.
+ */
+export type InitialData = 'nothing' | 'adopt' | 'equal' | 'zeroed';
+
+export interface CreateMdRequest extends CopyRequest {
   readonly force: boolean;
   /** undefined: room for {@link DEFAULT_MAX_PEERS}, or all configured if those are more. */
   readonly maxPeers: number | undefined;
+  readonly initialData: InitialData;
 }
 
 export interface CreateMdResult {
@@ -32,22 +38,49 @@ export interface CreateMdResult {
 }
 
 /** @throws NotFound, InvalidArgs (configuration, max-peers), DeviceInUse, NotAttached */
-export async function createMd(request: CreateMdRequest, plane: Plane): Promise<CreateMdResult> {
-  const config = getResource(request.configDir, request.resource);
-  const node = getNode(config, request.nodeName);
+export async function createMd(
+  request: CreateMdRequest,
+  plane: Plane,
+  tools: MetadataTools,
+): Promise<CreateMdResult> {
+  const { config, node } = findOwnCopy(request);
   const maxPeers = chooseMaxPeers(config, request.maxPeers);
-  checkDiskPath(node.disk, 'disk');
-  if (node.metaDisk !== 'internal') checkDiskPath(node.metaDisk, 'meta-disk');
-  if (!request.force) await refuseWhatIsThere(node, plane);
-  const metadata = await plane.createMetadata({
+  if (!request.force) await refuseWhatIsThere(node, request.initialData, plane);
+  const spec: CreateMetadataSpec = {
     resource: config.name,
     node: node.name,
     disk: node.disk,
     metaDisk: node.metaDisk,
     maxPeers,
     force: request.force,
-  });
+  };
+  const initial = await planInitialData(request, config, spec, tools);
+  const metadata = await plane.createMetadata({ ...spec, ...initial });
   return { node, maxPeers, metadata };
+}
+
+/** What goes into the spec besides. */
+async function planInitialData(
+  request: CreateMdRequest,
+  config: ResourceConfig,
+  spec: CreateMetadataSpec,
+  tools: MetadataTools,
+): Promise<Partial<CreateMetadataSpec>> {
+  if (request.initialData === 'nothing') return {};
+  const plan = await tools.planMetadata(spec);
+  if (request.initialData === 'adopt') {
+    const node = getNode(config, spec.node);
+    const keepBytes = await checkAdopted(node, plan, request.force);
+    return { currentUuid: freshUuid(), upToDate: true, keepBytes };
+  }
+  const names = config.nodes.map((node) => node.name);
+  return {
+    currentUuid: dayZeroUuid(config.name, names, plan.deviceBytes),
+    upToDate: true,
+    equals: names.filter((name) => name !== spec.node),
+    zero: request.initialData === 'zeroed',
+    keepBytes: plan.deviceBytes,
+  };
 }
 
 /** The metadata on a disk, undefined when there is none that can be read. */
@@ -80,7 +113,11 @@ least ${configured}`;
 }
 
 /** Our own metadata first: a mirrored disk holds the application's file system as well. */
-async function refuseWhatIsThere(node: NodeConfig, plane: Plane): Promise<void> {
+async function refuseWhatIsThere(
+  node: NodeConfig,
+  initialData: InitialData,
+  plane: Plane,
+): Promise<void> {
   const present = await tryReadMetadata(plane, node.disk, node.metaDisk);
   if (present !== undefined) {
     const place = node.metaDisk === 'internal' ? node.disk : node.metaDisk;
@@ -88,8 +125,11 @@ async function refuseWhatIsThere(node: NodeConfig, plane: Plane): Promise<void> 
 ${present.node}); to write it anew, after which everything is resynced, add --force`;
     throw new MirrorError('DeviceInUse', message);
   }
-  await refuseSignature(node.disk, node.metaDisk === 'internal');
-  if (node.metaDisk !== 'internal') await refuseSignature(node.metaDisk, true);
+  const internal = node.metaDisk === 'internal';
+  if (initialData !== 'adopt') {
+    await refuseSignature(node.disk, internal || initialData === 'zeroed');
+  }
+  if (!internal) await refuseSignature(node.metaDisk, true);
 }
 
 async function refuseSignature(path: string, written: boolean): Promise<void> {

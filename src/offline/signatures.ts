@@ -1,21 +1,33 @@
 /**
  * What else is on a disk: file systems, RAID members, LVM, partition tables and whatever
- * `blkid --probe` (util-linux) knows, on block devices and on files. Called by createMd.ts.
+ * `blkid --probe` (util-linux) knows, on block devices and on files. Called by createMd.ts and
+ * adopt.ts.
  */
 import { execFile } from 'node:child_process';
 import { MirrorError } from '../model/errors';
 import { BLKID_DEADLINE_MS, BLKID_OUTPUT_BYTES } from './limits';
 
-/** What was found, in words (`an ext4 file system labelled "data"`); undefined: nothing. */
+export interface Signature {
+  /** As blkid calls it: its TYPE, else PTTYPE; empty for several kinds at once. */
+  readonly type: string;
+  /** `an ext4 file system labelled "data"`. */
+  readonly words: string;
+}
+
+/** What was found, in words; undefined: nothing. */
 export async function findSignature(path: string): Promise<string | undefined> {
+  return (await findContent(path))?.words;
+}
+
+export async function findContent(path: string): Promise<Signature | undefined> {
   const result = await runBlkid(path);
   switch (result.status) {
     case 0:
-      return describe(parseExport(result.stdout));
+      return signatureOf(parseExport(result.stdout));
     case 2:
       return undefined;
     case 8:
-      return 'signatures of several kinds';
+      return { type: '', words: 'signatures of several kinds' };
     default:
       throw new MirrorError('Failed', `cannot look for signatures on ${path}: ${result.reason}`);
   }
@@ -61,6 +73,11 @@ const KINDS: Readonly<Record<string, string>> = {
   raid: 'RAID or LVM member',
   crypto: 'encrypted volume',
 };
+
+function signatureOf(values: ReadonlyMap<string, string>): Signature {
+  const type = values.get('TYPE') ?? values.get('PTTYPE') ?? '';
+  return { type, words: describe(values) };
+}
 
 function describe(values: ReadonlyMap<string, string>): string {
   const type = values.get('TYPE');

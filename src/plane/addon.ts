@@ -19,6 +19,14 @@ import type {
   MetadataPatch,
 } from './plane';
 
+import type {
+  MetadataDump,
+  MetadataPlan,
+  RepairReport,
+  RepairSpec,
+  RestoreSpec,
+} from './metadataTools';
+
 export type RawDeviceEvent =
   | DeviceEvent
   | { readonly type: 'attached' }
@@ -103,7 +111,21 @@ export interface Addon {
   readMetadata(disk: string, metaDisk: string): Promise<Metadata>;
 }
 
+/** The rest of it, which the command line alone uses. */
+export interface MetadataAddon {
+  planMetadata(spec: CreateMetadataSpec): Promise<MetadataPlan>;
+  /** `metaDisk`: empty when internal. */
+  dumpMetadata(
+    disk: string,
+    metaDisk: string,
+    unclaimed: boolean,
+    resource: string,
+  ): Promise<MetadataDump>;
+  restoreMetadata(spec: RestoreSpec): Promise<Metadata>;
+  repairMetadata(spec: RepairSpec): Promise<RepairReport>;
+}
+
 /** What require() answered, which knows no types. */
-export function asAddon(loaded: unknown): Addon {
-  return loaded as Addon;
+export function asAddon(loaded: unknown): Addon & MetadataAddon {
+  return loaded as Addon & MetadataAddon;
 }

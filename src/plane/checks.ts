@@ -63,6 +63,10 @@ export function checkCreate(spec: CreateMetadataSpec): void {
   checkPath('disk', spec.disk);
   checkPath('meta-disk', spec.metaDisk);
   checkInteger('max-peers', spec.maxPeers, 1, MAX_PEERS);
+  if (spec.currentUuid !== undefined) checkUuid(spec.currentUuid);
+  const equals = spec.equals ?? [];
+  for (const peer of equals) checkName("peer's name", peer);
+  checkInteger('the number of equal peers', equals.length, 0, spec.maxPeers);
 }
 
 export function checkAttach(spec: AttachSpec): void {

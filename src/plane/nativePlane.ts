@@ -6,10 +6,12 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { MirrorError } from '../model/errors';
 import { asAddon } from './addon';
-import type { Addon } from './addon';
+import type { Addon, MetadataAddon } from './addon';
 import { checkCreate, checkPath } from './checks';
+import type { MetadataTools } from './metadataTools';
 import { NativeDevice } from './nativeDevice';
 import { DISK_CODES, INSPECT_CODES, toPlaneError } from './nativeErrors';
+import { NativeMetadata, onDisks } from './nativeMetadata';
 import { NativeLobby } from './nativeLobby';
 import type {
   AttachSpec,
@@ -47,7 +49,12 @@ export function openNativePlane(options: NativePlaneOptions = {}): Plane {
   return new NativePlane(options.addon ?? loadAddon(), options.onWarning ?? warnProcess);
 }
 
-function loadAddon(): Addon {
+/** @throws MirrorError (Failed) when the addon is not built */
+export function openMetadataTools(): MetadataTools {
+  return new NativeMetadata(loadAddon());
+}
+
+function loadAddon(): Addon & MetadataAddon {
   const path = ADDON_PATHS.find((candidate) => existsSync(candidate));
   if (path === undefined) {
     const message = 'the data plane is not built: run `npm run setup` in the source tree';
@@ -88,21 +95,13 @@ class NativePlane implements Plane {
 
   async createMetadata(spec: CreateMetadataSpec): Promise<Metadata> {
     checkCreate(spec);
-    try {
-      return await this.addon.createMetadata(spec);
-    } catch (error) {
-      throw toPlaneError(error, DISK_CODES);
-    }
+    return onDisks(this.addon.createMetadata(spec));
   }
 
   async readMetadata(disk: string, metaDisk: string): Promise<Metadata> {
     checkPath('disk', disk);
     checkPath('meta-disk', metaDisk);
-    try {
-      return await this.addon.readMetadata(disk, metaDisk === 'internal' ? '' : metaDisk);
-    } catch (error) {
-      throw toPlaneError(error, DISK_CODES);
-    }
+    return onDisks(this.addon.readMetadata(disk, metaDisk === 'internal' ? '' : metaDisk));
   }
 
   async attach(spec: AttachSpec, onEvent: (event: DeviceEvent) => void): Promise<DevicePlane> {

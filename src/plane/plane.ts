@@ -59,6 +59,16 @@ export interface CreateMetadataSpec {
   readonly maxPeers: number;
   /** Overwrites metadata that is there. (Foreign signatures are the caller's business.) */
   readonly force: boolean;
+  /** Absent: just created. */
+  readonly currentUuid?: Uuid;
+  /** Consistent and UpToDate from the first; absent: Inconsistent. */
+  readonly upToDate?: boolean;
+  /** Peers towards which nothing is out of sync; towards all others everything is. */
+  readonly equals?: readonly NodeName[];
+  /** Zeroes all that the mirror will offer. */
+  readonly zero?: boolean;
+  /** What the mirror must at least offer; NotAttached when it would be less. */
+  readonly keepBytes?: bigint;
 }
 
 export interface DiskInfo {
@@ -300,7 +310,8 @@ export interface Plane {
    */
   inspectDisk(path: string): Promise<DiskInfo>;
   /**
-   * Writes fresh metadata: Inconsistent, just created, everything out of sync.
+   * Writes fresh metadata: Inconsistent, just created, everything out of sync, unless the spec
+   * says otherwise.
    * @throws DeviceInUse (attached, mounted, metadata there and not `force`), NotAttached (too
    * small, …)
    */

@@ -43,7 +43,8 @@ function emptyDisk(name = 'disk'): string {
 
 function create(changes: Partial<CreateMdRequest> = {}): Promise<CreateMdResult> {
   const request = { configDir: folder.path, resource: 'r0', nodeName: 'alpha', force: false };
-  return createMd({ ...request, maxPeers: undefined, ...changes }, plane.asPlane());
+  const usual = { ...request, maxPeers: undefined, initialData: 'nothing' as const };
+  return createMd({ ...usual, ...changes }, plane.asPlane(), plane.asPlane());
 }
 
 async function refusal(promise: Promise<unknown>): Promise<string> {

@@ -2,6 +2,7 @@
 
 import { MirrorError } from '../../../src/model/errors';
 import type { NodeName, ResourceName } from '../../../src/model/states';
+import type { MetadataPlan, MetadataTools } from '../../../src/plane/metadataTools';
 import type { CreateMetadataSpec, Metadata, Plane } from '../../../src/plane/plane';
 
 export class FakePlane {
@@ -10,8 +11,15 @@ export class FakePlane {
   /** createMetadata fails with it. */
   nextError: MirrorError | undefined;
 
-  asPlane(): Plane {
-    return this as unknown as Plane;
+  /** What planMetadata() answers. */
+  plan: MetadataPlan = { deviceBytes: 1n << 30n, metadataBytes: 1n << 20n };
+
+  asPlane(): Plane & MetadataTools {
+    return this as unknown as Plane & MetadataTools;
+  }
+
+  async planMetadata(): Promise<MetadataPlan> {
+    return this.plan;
   }
 
   async readMetadata(disk: string, metaDisk: string): Promise<Metadata> {

@@ -127,7 +127,7 @@ test('disk and meta-disk must differ', async () => {
 
 test('metadata for 16 TiB is written quickly', async () => {
   const disk = bench.disk('huge', 0);
-  const metaDisk = bench.disk('m', 4 * 1024 * MIB);
+  const metaDisk = bench.disk('m', 8 * 1024 * MIB);
   try {
     bench.disk('huge', 15 * 1024 * 1024 * MIB);
   } catch {

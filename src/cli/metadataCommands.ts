@@ -1,0 +1,94 @@
+/**
+ * The commands on metadata that nothing has attached: `dump-md`, `restore-md`, `repair-md`. Like
+ * create-md they need neither service nor bus, and load the data plane only when they run.
+ */
+import { dumpMd } from '../offline/dumpMd';
+import { dumpLines } from '../offline/dumpText';
+import { describeRepair, repairFailure, repairMd } from '../offline/repairMd';
+import { restoreMd } from '../offline/restoreMd';
+import { resourceArgument } from './context';
+import type { Context } from './context';
+import { DUMP_LINES_AT_ONCE } from './limits';
+
+export interface DumpOptions {
+  readonly force?: boolean;
+}
+
+export interface RestoreOptions {
+  readonly force?: boolean;
+  readonly unchanged?: boolean;
+}
+
+export interface RepairOptions {
+  readonly scan?: boolean;
+  readonly stateDir?: string;
+}
+
+/** Where the service keeps its state unless it is told otherwise. */
+const DEFAULT_STATE_DIR = '/var/lib/blkmirror';
+
+export async function dumpMdCommand(
+  context: Context,
+  argument: string,
+  options: DumpOptions,
+): Promise<number> {
+  const { configDir, nodeName, output } = context;
+  const resource = resourceArgument(argument);
+  const request = { configDir, resource, nodeName, force: options.force === true };
+  const { withPlane } = await import('../offline/openPlane.js');
+  const { copy, dump } = await withPlane((_, tools) => dumpMd(request, tools));
+  if (dump.attached) {
+    output.complain(`${copy.place} is attached: the dump may be half-way through a change`);
+  }
+  if (dump.damagedPages > 0) {
+    const pages = `${dump.damagedPages} damaged metadata pages on ${copy.place}`;
+    output.complain(`${pages} count as hot or out of sync; repair-md ${resource} repairs them`);
+  }
+  let lines: string[] = [];
+  for (const line of dumpLines(dump)) {
+    lines.push(line);
+    if (lines.length < DUMP_LINES_AT_ONCE) continue;
+    output.print(lines.join('\n'));
+    lines = [];
+  }
+  if (lines.length > 0) output.print(lines.join('\n'));
+  return 0;
+}
+
+export async function restoreMdCommand(
+  context: Context,
+  argument: string,
+  file: string,
+  options: RestoreOptions,
+): Promise<number> {
+  const { configDir, nodeName, output } = context;
+  const resource = resourceArgument(argument);
+  const force = options.force === true;
+  const unchanged = options.unchanged === true;
+  const request = { configDir, resource, nodeName, file, force, unchanged };
+  const { withPlane } = await import('../offline/openPlane.js');
+  const { copy, markedAll } = await withPlane((_, tools) => restoreMd(request, tools));
+  const how = markedAll ? 'with everything out of sync' : 'as it was dumped';
+  output.print(
+    `restored the metadata of ${resource} for ${copy.node.name} on ${copy.place}, ${how}`,
+  );
+  output.print(`next: ${context.commandLine(`up ${resource}`, ['bus'])}`);
+  return 0;
+}
+
+export async function repairMdCommand(
+  context: Context,
+  argument: string,
+  options: RepairOptions,
+): Promise<number> {
+  const { configDir, nodeName, output } = context;
+  const resource = resourceArgument(argument);
+  const scan = options.scan === true;
+  const stateDir = options.stateDir ?? DEFAULT_STATE_DIR;
+  const request = { configDir, resource, nodeName, stateDir, scan };
+  const { withPlane } = await import('../offline/openPlane.js');
+  const result = await withPlane((_, tools) => repairMd(request, tools));
+  for (const line of describeRepair(result)) output.print(line);
+  if (!result.report.repaired) throw repairFailure(result, scan);
+  return 0;
+}
