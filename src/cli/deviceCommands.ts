@@ -44,6 +44,15 @@ export async function disconnect(
   });
 }
 
+export async function resumeIo(context: Context, argument: string): Promise<number> {
+  const resource = resourceArgument(argument);
+  return context.withService(async (service) => {
+    await service.device(resource, 'ResumeIo', {});
+    context.output.print(`I/O of ${resource} goes on`);
+    return 0;
+  });
+}
+
 export interface ResyncOptions {
   readonly full?: boolean;
   readonly from?: string;

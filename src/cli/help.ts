@@ -150,6 +150,13 @@ Refused unless the local copy is UpToDate.`,
     description: 'Ends the connection to every peer, or to one. It stays StandAlone until connect.',
     examples: ['blkmirror disconnect r0', 'blkmirror disconnect r0 beta'],
   },
+  'resume-io': {
+    summary: 'go on without a peer that could not be fenced',
+    description: `
+Lets suspended I/O go on (fencing = resource-and-stonith) although a lost peer is not known to be
+fenced. First make sure that it is not Primary: else both copies go their own way.`,
+    examples: ['blkmirror resume-io r0'],
+  },
   status: {
     summary: 'show roles, states and progress',
     description: `

@@ -15,7 +15,8 @@ export function deviceHints(device: DeviceStatus): readonly Hint[] {
   const hints: Hint[] = [];
   const { name } = device;
   if (device.suspended) {
-    hints.push({ text: 'I/O is suspended: writes wait for a decision', severity: 'bad' });
+    const why = device.suspendedReason || 'writes wait for a decision';
+    hints.push({ text: `I/O is suspended: ${why}`, severity: 'bad' });
   }
   if (device.diskState === 'Failed' || device.diskState === 'Diskless') {
     hints.push({ text: `no backing disk; ${helpWithoutDisk(device)}`, severity: 'bad' });

@@ -6,7 +6,7 @@ import { Command, CommanderError } from 'commander';
 import { Context, UsageError } from './context';
 import type { GlobalOptions } from './context';
 import { connect, invalidate, invalidateRemote, outdate } from './copyCommands';
-import { demote, disconnect, promote, resync } from './deviceCommands';
+import { demote, disconnect, promote, resumeIo, resync } from './deviceCommands';
 import { createMdCommand, setup } from './diskCommands';
 import { COMMAND_HELP, PROGRAM_HELP, examplesText, unwrapped } from './help';
 import type { CommandName } from './help';
@@ -142,6 +142,7 @@ function addDeviceCommands(add: (name: CommandName, run: Action) => Command): vo
   add('disconnect', disconnect as Action)
     .argument(...RESOURCE)
     .argument(...PEER);
+  add('resume-io', resumeIo as Action).argument(...RESOURCE);
 }
 
 function addCopyCommands(add: (name: CommandName, run: Action) => Command): void {

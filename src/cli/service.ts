@@ -28,7 +28,8 @@ export type DeviceMethod =
   | 'Resync'
   | 'Outdate'
   | 'Invalidate'
-  | 'InvalidateRemote';
+  | 'InvalidateRemote'
+  | 'ResumeIo';
 export type Options = Readonly<Record<string, string | boolean>>;
 
 const PROPERTIES = 'org.freedesktop.DBus.Properties';

@@ -58,6 +58,7 @@ export function deviceValues(properties: Properties): JsonValues {
     sizeBytes: sizeOrNull(properties.SizeBytes),
     protocol: oneOf(['A', 'B', 'C'] as const, properties.Protocol, 'C'),
     suspended: properties.Suspended === true,
+    suspendedReason: textOrNull(properties.SuspendedReason) ?? '',
     currentUuid: textOrNull(properties.CurrentUuid),
     mayPromote: properties.MayPromote === true,
   };

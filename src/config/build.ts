@@ -3,6 +3,10 @@
  * the whole can tell: missing options, number of nodes, addresses used twice. Pure.
  */
 import { present } from '../model/assert';
+import { FENCING_POLICIES } from '../model/fencing';
+import type { FencingPolicy } from '../model/fencing';
+import { HANDLER_NAMES } from '../model/handlers';
+import type { HandlerName } from '../model/handlers';
 import { CONFLICT_POLICIES, ONE_POLICIES, TWO_POLICIES, ZERO_POLICIES } from '../model/policies';
 import type { ConfiguredPolicies } from '../model/policies';
 import type { NodeName, ResourceName } from '../model/states';
@@ -47,10 +51,13 @@ export function buildResource(
       'the policy was checked',
     ),
     diskTimeoutMs: Number(option('disk', 'disk-timeout-ms', '0')),
-    handlers: {},
-    handlerTimeoutMs: 120_000,
+    fencing: fencingOf(option('net', 'fencing', 'dont-care')),
+    handlers: handlersOf(option),
+    handlerTimeoutMs: Number(option('handlers', 'timeout-ms', '120000')),
     nodes: nodes.sort((a, b) => (a.name < b.name ? -1 : 1)),
   };
+  checkFencing(config, defaults, own, problems);
+  if (problems.count > 0) return undefined;
   rememberLines(config, collectLines(own));
   return config;
 }
@@ -79,6 +86,36 @@ function checkDiscardedNode(
   if (nodes.some((node) => node.name === name)) return;
   const names = listOf(nodes.map((node) => node.name));
   problems.add(zero.line, `after-sb-0pri: there is no node ${name}; there are ${names}`);
+}
+
+type Lookup = (kind: SectionKind, key: string, otherwise: string) => string;
+
+function fencingOf(value: string): FencingPolicy {
+  return present(
+    FENCING_POLICIES.find((known) => known === value),
+    'the policy was checked',
+  );
+}
+
+function handlersOf(option: Lookup): Partial<Record<HandlerName, string>> {
+  const found = HANDLER_NAMES.map((name) => [name, option('handlers', name, '')] as const);
+  return Object.fromEntries(found.filter(([, command]) => command !== ''));
+}
+
+/** Without a handler nothing could ever be fenced: I/O would stop for good. */
+function checkFencing(
+  config: ResourceConfig,
+  defaults: Sections,
+  own: Sections,
+  problems: ProblemList,
+): void {
+  if (config.fencing === 'dont-care' || config.handlers['fence-peer'] !== undefined) return;
+  const net = own.find((section) => section.kind === 'net');
+  const line = net?.options.get('fencing')?.line ?? 1;
+  const where = net?.options.has('fencing') === true || defaults.length === 0;
+  const whose = where ? '' : ' (from blkmirror.conf)';
+  const what = `fencing: ${config.fencing}${whose} needs a handler`;
+  problems.add(line, `${what}; add fence-peer = COMMAND in [handlers]`);
 }
 
 function valueOf(sections: Sections, kind: SectionKind, key: string): string | undefined {

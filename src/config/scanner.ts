@@ -153,7 +153,7 @@ class Scanner {
     this.problems.add(
       line,
       `${JSON.stringify(key)} stands before the first section; put it below [resource], [net], \
-[disk] or [node "NAME"]`,
+[disk], [handlers] or [node "NAME"]`,
     );
   }
 
@@ -185,7 +185,8 @@ function parseHeader(text: string): { kind: string; label: string | undefined } 
   if (label !== null)
     return `write [${label[1] ?? ''} "${label[2] ?? ''}"], with nothing behind it`;
   if (!text.includes(']')) return `${JSON.stringify(text)} has no "]" at its end`;
-  return `${JSON.stringify(text)} is no section; write [resource], [net], [disk] or [node "NAME"]`;
+  return `${JSON.stringify(text)} is no section; write [resource], [net], [disk], [handlers] or \
+[node "NAME"]`;
 }
 
 interface ReadValue {

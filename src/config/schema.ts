@@ -6,6 +6,7 @@
 import { didYouMean, nearestName } from './nearest';
 import {
   MAX_AL_EXTENTS,
+  MAX_HANDLER_TIMEOUT_MS,
   MAX_PATH_BYTES,
   MAX_SOCKET_BUFFER_BYTES,
   MAX_TIMEOUT_MS,
@@ -13,10 +14,12 @@ import {
   MIN_TIMEOUT_MS,
 } from './limits';
 import { parseAddress } from './address';
+import { FENCING_POLICIES } from '../model/fencing';
+import type { HandlerName } from '../model/handlers';
 import { IO_ERROR_POLICIES } from './types';
 import { CONFLICT_POLICIES, ONE_POLICIES, TWO_POLICIES, ZERO_POLICIES } from '../model/policies';
 
-export const SECTION_KINDS = ['resource', 'net', 'disk', 'node'] as const;
+export const SECTION_KINDS = ['resource', 'net', 'disk', 'handlers', 'node'] as const;
 export type SectionKind = (typeof SECTION_KINDS)[number];
 
 /** What is wrong with a value and what would be right; undefined when it is right. */
@@ -34,10 +37,23 @@ const NODE_OPTIONS: Readonly<Record<string, ValueCheck>> = {
       : pathProblem(value, 'write internal, or the path of a block device or file, from /'),
 };
 
+/** Those whose events there are. */
+const SUPPORTED_HANDLERS = [
+  'fence-peer',
+  'unfence-peer',
+  'split-brain',
+  'before-resync-target',
+  'after-resync-target',
+  'local-io-error',
+  'pri-lost',
+  'pri-lost-after-sb',
+] as const satisfies readonly HandlerName[];
+
 const OPTIONS: Readonly<Record<SectionKind, Readonly<Record<string, ValueCheck>>>> = {
   resource: { device: deviceProblem, protocol: protocolProblem },
   net: {
     'timeout-ms': integerCheck('milliseconds', MIN_TIMEOUT_MS, MAX_TIMEOUT_MS),
+    fencing: choiceCheck(FENCING_POLICIES),
     'sndbuf-bytes': socketBufferCheck(),
     'rcvbuf-bytes': socketBufferCheck(),
     'after-sb-0pri': (value) =>
@@ -53,6 +69,10 @@ const OPTIONS: Readonly<Record<SectionKind, Readonly<Record<string, ValueCheck>>
     'al-extents': integerCheck('extents, 0 for no limit', 0, MAX_AL_EXTENTS),
     'on-io-error': ioErrorProblem,
     'disk-timeout-ms': integerCheck('milliseconds, 0 for never', 0, MAX_TIMEOUT_MS),
+  },
+  handlers: {
+    ...Object.fromEntries(SUPPORTED_HANDLERS.map((name) => [name, commandProblem])),
+    'timeout-ms': integerCheck('milliseconds', MIN_TIMEOUT_MS, MAX_HANDLER_TIMEOUT_MS),
   },
   node: NODE_OPTIONS,
 };
@@ -107,6 +127,19 @@ ${listOf(own)}`;
 export function valueProblem(kind: SectionKind, name: string, value: string): string | undefined {
   const problem = OPTIONS[kind][name]?.(value);
   return problem === undefined ? undefined : `${name}: ${problem}`;
+}
+
+function choiceCheck(choices: readonly string[]): ValueCheck {
+  return (value) =>
+    choices.includes(value)
+      ? undefined
+      : `${JSON.stringify(value)} is not right; use ${choices.join(', ')}`;
+}
+
+function commandProblem(value: string): string | undefined {
+  if (Buffer.byteLength(value) > MAX_PATH_BYTES) return 'the command is too long; write a script';
+  if (/\p{Cc}/u.test(value)) return 'the command holds a control character; write a script';
+  return undefined;
 }
 
 function deviceProblem(value: string): string | undefined {

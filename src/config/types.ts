@@ -1,6 +1,7 @@
 /**
  * The configuration of one resource after defaults, resources.d and checks.
  */
+import type { FencingPolicy } from '../model/fencing';
 import type { HandlerName } from '../model/handlers';
 import type { ConfiguredPolicies } from '../model/policies';
 import type { NodeName, ResourceName } from '../model/states';
@@ -37,6 +38,8 @@ export interface ResourceConfig {
   readonly onIoError: IoErrorPolicy;
   /** A disk operation that takes longer means a failed disk; 0: never. */
   readonly diskTimeoutMs: number;
+  /** With a policy other than dont-care there is a fence-peer handler. */
+  readonly fencing: FencingPolicy;
   /** Commands for /bin/sh, by the event they are for. */
   readonly handlers: Readonly<Partial<Record<HandlerName, string>>>;
   readonly handlerTimeoutMs: number;

@@ -117,6 +117,11 @@ export function deviceInterface(
         await device.outdate();
         return [];
       },
+      ResumeIo: async ([given]) => {
+        readOptions(given, {});
+        await device.resumeIo();
+        return [];
+      },
     },
     properties: () => deviceProperties(device.status()),
   };
@@ -189,6 +194,7 @@ function deviceProperties(status: DeviceStatus): PropertyValues {
     Protocol: status.protocol,
     CurrentUuid: status.currentUuid ?? '',
     Suspended: status.suspended,
+    SuspendedReason: status.suspendedReason,
     MayPromote: status.mayPromote,
     Peers: peerPaths(status.name, status.peers),
   };

@@ -63,6 +63,8 @@ export interface DeviceStatus {
   readonly protocol: 'A' | 'B' | 'C';
   /** I/O waits for a decision (a new generation that is not yet durable, a handler). */
   readonly suspended: boolean;
+  /** Which peers wait for their fencing, and what to do; empty: none does. */
+  readonly suspendedReason: string;
   /** 16 hex digits. */
   readonly currentUuid: string | null;
   /** Whether promote would be accepted now without force, as far as this node knows. */

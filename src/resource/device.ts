@@ -46,6 +46,8 @@ export interface MirrorDevice {
   outdate(): Promise<void>;
   connect(options: ConnectOptions): Promise<void>;
   disconnect(options: { readonly peer?: NodeName }): Promise<void>;
+  /** The administrator knows that no lost peer is Primary. Nothing happens when none waits. */
+  resumeIo(): Promise<void>;
   /** Takes over what may change while up; rejects and changes nothing otherwise. */
   reconfigure(config: ResourceConfig): Promise<void>;
   /** Disconnects, detaches cleanly. @throws DeviceInUse while Primary with clients */

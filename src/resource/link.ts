@@ -37,6 +37,8 @@ export interface LinkOwner {
   answered(hello: Hello): void;
   /** This copy becomes a target: it can feed nobody. */
   becomesTarget(): void;
+  /** Before anything of the local copy is given up; may end the connection. */
+  beforeTarget(): Promise<void>;
   connected(link: Link, verdict: Verdict): void;
   frame(frame: Frame): void;
   /** Both copies are identical and durable. */
@@ -54,6 +56,7 @@ export class Link {
   private readonly early: LinkEvent[] = [];
   private phase: 'handshake' | 'connected' | 'ended' = 'handshake';
   private connectedOnce = false;
+  private establishing = false;
   private told: Hello | undefined;
   private heard: Hello | undefined;
 
@@ -77,6 +80,11 @@ export class Link {
   /** It was Connected before it ended. */
   get wasConnected(): boolean {
     return this.connectedOnce;
+  }
+
+  /** Its incarnation, once the data plane was told that the peer receives; else undefined. */
+  get establishedAs(): number | undefined {
+    return this.establishing ? this.incarnation : undefined;
   }
 
   get isConnected(): boolean {
@@ -156,7 +164,11 @@ export class Link {
     const heard = present(this.heard, 'the hello of the peer is there');
     const { device, gate } = this.core;
     const target = verdict.kind === 'resync' && verdict.direction === 'target';
-    if (target) this.owner.becomesTarget();
+    if (target) {
+      await this.owner.beforeTarget();
+      this.checkFresh(false);
+      this.owner.becomesTarget();
+    }
     const patch = preparation(verdict, device.metadata(), this.slot, heard.identity);
     if (patch !== undefined) await this.core.updateMetadata(patch);
     if (target) gate.propose({ diskState: 'Inconsistent' });
@@ -194,6 +206,7 @@ export class Link {
     const plan = planOf(verdict, heard);
     if (plan !== undefined) {
       if (verdict.kind === 'resync') this.showConnected(verdict);
+      this.establishing = true;
       const established = device.establish(this.slot, this.incarnation, plan);
       await withDeadline(environment.clock, timeoutMs, 'the data plane', established);
       this.checkEstablished(verdict);

@@ -14,6 +14,7 @@
 import type { Timer } from '../model/clock';
 import { toMirrorError } from '../model/errors';
 import { RECONNECT_FIRST_MS, RECONNECT_JITTER, RECONNECT_LAST_MS } from '../model/limits';
+import type { HandlerEnd } from '../model/handlers';
 import { RESOLVE_TIMEOUT_MS } from '../model/limits';
 import type { NodeName } from '../model/states';
 import type { IncomingConnection, WireSocket } from '../plane/plane';
@@ -37,7 +38,8 @@ export interface PeerHooks {
   frame(peer: NodeName, frame: Frame): void;
   resynced(peer: NodeName): void;
   becomesTarget(peer: NodeName): void;
-  lost(peer: NodeName): void;
+  /** `incarnation`: of the connection, when the peer may have received writes on it. */
+  lost(peer: NodeName, incarnation?: number): void;
   standsAlone(peer: NodeName, refusal: Refusal): void;
 }
 
@@ -52,6 +54,7 @@ export class PeerConnection {
   private requested: Requests = { discardMyData: false, takeMeBack: false };
   private link: Link | undefined;
   private parked: Parked | undefined;
+  private permit: Promise<HandlerEnd | undefined> | undefined;
   private dialling: { cancelled: boolean } | undefined;
   private timer: Timer | undefined;
   private backoffMs = RECONNECT_FIRST_MS;
@@ -126,6 +129,11 @@ export class PeerConnection {
     this.link?.close(reason);
   }
 
+  /** What is being negotiated begins anew; a connection that is Connected stays. */
+  dropHandshake(): void {
+    if (this.isNegotiating) this.renegotiate('a decision about the lost connection');
+  }
+
   send(frame: SentFrame): void {
     if (this.link?.isConnected === true) this.link.send(frame);
   }
@@ -192,7 +200,7 @@ export class PeerConnection {
     const link = this.link;
     this.link = undefined;
     link?.close('the peer connected anew');
-    this.lose('the peer connected anew', link?.wasConnected === true);
+    this.lose('the peer connected anew', link);
     this.adopt(incoming, hello);
   }
 
@@ -210,6 +218,7 @@ export class PeerConnection {
       hello: () => this.hello(),
       answered: () => this.refuseParked(),
       becomesTarget: () => this.hooks.becomesTarget(this.peer),
+      beforeTarget: () => this.beforeTarget(),
       connected: (link: Link, verdict: Verdict) => this.onConnected(link, verdict),
       frame: (frame: Frame) => this.hooks.frame(this.peer, frame),
       resynced: () => this.hooks.resynced(this.peer),
@@ -220,10 +229,24 @@ export class PeerConnection {
     void this.link.run(socket);
   }
 
+  /**
+   * The handler may take longer than a peer waits: the next connection finds it still running,
+   * or done. A refusal disconnects, as DRBD does.
+   */
+  private async beforeTarget(): Promise<void> {
+    this.permit ??= this.core.handlers.run('before-resync-target', this.peer);
+    const end = await this.permit;
+    if (end === undefined || (end.kind === 'exited' && end.status === 0)) return;
+    this.permit = undefined;
+    const how = end.kind === 'exited' ? `exited with ${end.status}` : end.message;
+    this.disconnect(`before-resync-target ${how}: no resync; see to it, then connect again`);
+  }
+
   private onConnected(link: Link, verdict: Verdict): void {
     if (link !== this.link) return;
     this.backoffMs = RECONNECT_FIRST_MS;
     this.requested = { discardMyData: false, takeMeBack: false };
+    this.permit = undefined;
     this.hooks.connected(this.peer, verdict);
     this.settled();
   }
@@ -235,7 +258,7 @@ export class PeerConnection {
   private onEnded(link: Link, end: LinkEnd): void {
     if (link !== this.link) return;
     this.link = undefined;
-    this.lose(end.reason, link.wasConnected);
+    this.lose(end.reason, link);
     if (end.refused) this.settled();
     if (end.refusal !== undefined) {
       this.standAloneFor(end.refusal);
@@ -247,9 +270,10 @@ export class PeerConnection {
     else this.dialAgain();
   }
 
-  private lose(reason: string, connected: boolean): void {
+  private lose(reason: string, link: Link | undefined): void {
+    const connected = link?.wasConnected === true;
     this.show({ connectionState: connected ? 'Unconnected' : 'Connecting', reason });
-    this.hooks.lost(this.peer);
+    this.hooks.lost(this.peer, link?.establishedAs);
   }
 
   private standAloneFor(refusal: Refusal): void {
@@ -276,7 +300,7 @@ export class PeerConnection {
     const link = this.link;
     this.link = undefined;
     link?.close(reason);
-    if (link !== undefined) this.hooks.lost(this.peer);
+    if (link !== undefined) this.hooks.lost(this.peer, link.establishedAs);
     this.settled();
   }
 

@@ -27,6 +27,8 @@ export function preparation(
   const bitmapUuid = preparedBitmapUuid(verdict, own, peer);
   if (bitmapUuid !== undefined && record?.bitmapUuid !== bitmapUuid) change.bitmapUuid = bitmapUuid;
   if (verdict.kind === 'resync' && verdict.markAll) change.fullSync = true;
+  // It knows again who is Primary.
+  if (record?.outdated === true) change.outdated = false;
   const target = verdict.kind === 'resync' && verdict.direction === 'target';
   const declares = target && own.consistent;
   if (!declares && Object.keys(change).length === 1) return undefined;

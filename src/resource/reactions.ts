@@ -9,8 +9,10 @@ import type { DeviceEvent } from '../plane/plane';
 import { diskStateOf } from '../rules/diskState';
 import type { Verdict } from '../rules/handshake';
 import type { Yields } from '../rules/splitBrain';
-import { isResync } from '../rules/transitions';
+import { isResync, isTarget } from '../rules/transitions';
+import type { ResourceState } from '../rules/transitions';
 import type { Core } from './core';
+import type { Fencing } from './fencing';
 import type { Frame } from './frames';
 import type { PeerConnection, PeerHooks } from './peerConnection';
 import type { PeerReview } from './peerReview';
@@ -27,8 +29,10 @@ export class Reactions {
     private readonly connections: ReadonlyMap<NodeName, PeerConnection>,
     private readonly review: PeerReview,
     private readonly progress: ProgressBoard,
+    private readonly fencing: Fencing,
     private readonly surrender: (peer: NodeName, yields: Yields) => void,
   ) {
+    core.gate.subscribe((before, after) => this.onState(before, after));
     this.desk = new PromotionDesk(
       core,
       (peer, frame) => this.connections.get(peer)?.send(frame),
@@ -42,7 +46,7 @@ export class Reactions {
       frame: (peer, frame) => this.onFrame(peer, frame),
       resynced: () => this.onResynced(),
       becomesTarget: (peer) => this.stopFeeding(peer),
-      lost: (peer) => this.onLost(peer),
+      lost: (peer, incarnation) => this.onLost(peer, incarnation),
       standsAlone: (peer, refusal) => this.onStandAlone(peer, refusal),
     };
   }
@@ -99,6 +103,11 @@ export class Reactions {
   private onConnected(peer: NodeName, verdict: Verdict): void {
     this.review.connected(peer, verdict);
     if (verdict.kind === 'inSync') this.forgetCrash();
+    if (verdict.kind !== 'inSync' && verdict.kind !== 'resync') return;
+    this.fencing.returned(peer);
+    const target = verdict.kind === 'resync' && verdict.direction === 'target';
+    if (target || this.core.gate.snapshot().diskState !== 'Consistent') return;
+    this.core.gate.propose({ diskState: diskStateOf(this.core.device.metadata()) });
   }
 
   private onFrame(peer: NodeName, frame: Frame): void {
@@ -148,7 +157,8 @@ export class Reactions {
     });
   }
 
-  private onLost(peer: NodeName): void {
+  private onLost(peer: NodeName, incarnation: number | undefined): void {
+    if (incarnation !== undefined) this.fencing.lost(peer, incarnation);
     this.review.lost(peer);
     this.desk.onLost(peer);
     this.progress.of(peer).clear();
@@ -157,7 +167,19 @@ export class Reactions {
   private onStandAlone(peer: NodeName, refusal: Refusal): void {
     if (refusal.code !== 'SplitBrain') return;
     this.core.report({ type: 'splitBrain', peer, message: refusal.message });
+    void this.core.handlers.run('split-brain', peer);
     if (refusal.yields !== undefined) this.surrender(peer, refusal.yields);
+  }
+
+  /** Handlers of resyncs that have finished. */
+  private onState(before: ResourceState, after: ResourceState): void {
+    for (const [peer, { replicationState }] of after.peers) {
+      const earlier = before.peers.get(peer)?.replicationState ?? 'Off';
+      if (replicationState !== 'Established' || !isResync(earlier)) continue;
+      const name = isTarget(earlier) ? 'after-resync-target' : 'unfence-peer';
+      if (name === 'unfence-peer' && !this.fencing.active) continue;
+      void this.core.handlers.run(name, peer);
+    }
   }
 
   /** Who will be Primary does the copying: resyncs with third nodes stop. */

@@ -8,11 +8,13 @@
 import { MirrorError, toMirrorError } from '../model/errors';
 import { CLAIM_TIMEOUT_MS, SUPPLIED_UUIDS } from '../model/limits';
 import { present } from '../model/assert';
-import type { NodeName, ResourceName } from '../model/states';
+import type { DiskState, NodeName, ResourceName } from '../model/states';
 import type { DeviceStatus } from '../model/status';
 import type { ResourceConfig } from '../config/types';
-import type { DeviceEvent, DeviceOptions, IncomingConnection } from '../plane/plane';
+import type { DeviceEvent, DeviceOptions, IncomingConnection, Metadata } from '../plane/plane';
 import { diskStateOf } from '../rules/diskState';
+import { withoutPeers } from '../rules/fencing';
+import type { Yields } from '../rules/splitBrain';
 import type { Environment } from './core';
 import { Core } from './core';
 import { CommandQueue } from './commandQueue';
@@ -23,6 +25,7 @@ import type {
   ResyncRequest,
   ResyncRun,
 } from './device';
+import { Fencing } from './fencing';
 import type { Hello } from './hello';
 import { formatRefusal } from './hello';
 import { PeerConnection } from './peerConnection';
@@ -56,6 +59,7 @@ export class Resource implements MirrorDevice {
   private readonly progress: ProgressBoard;
   private readonly commands = new CommandQueue();
   private readonly review: PeerReview;
+  private readonly fencing: Fencing;
   private readonly reactions: Reactions;
   private readonly roles: RoleCommands;
   private readonly resyncs: ResyncCommands;
@@ -89,7 +93,7 @@ export class Resource implements MirrorDevice {
     };
     const device = await environment.plane.attach(spec, (event) => sink.deliver(event));
     locations.put(name, disk, device.metadata().superblockOffset);
-    const gate = new StateGate(diskStateOf(device.metadata()), peers);
+    const gate = new StateGate(initialDiskState(device.metadata(), config), peers);
     const resource = new Resource(new Core(environment, node, config, device, gate, onChange));
     sink.deliver = (event) => resource.reactions.onEvent(event);
     early.forEach((event) => resource.reactions.onEvent(event));
@@ -101,12 +105,15 @@ export class Resource implements MirrorDevice {
     const { connections } = this;
     this.progress = new ProgressBoard(core);
     this.review = new PeerReview(core, connections);
-    this.reactions = new Reactions(core, connections, this.review, this.progress, (peer, how) => {
+    this.fencing = new Fencing(core, connections);
+    const surrender = (peer: NodeName, how: Yields): void => {
       this.command(() => this.surrender.run(peer, how)).catch((error: unknown) => {
         core.report({ type: 'failed', error: toMirrorError(error) });
       });
-    });
-    this.roles = new RoleCommands(core, connections, this.reactions.desk);
+    };
+    const { fencing, progress, review } = this;
+    this.reactions = new Reactions(core, connections, review, progress, fencing, surrender);
+    this.roles = new RoleCommands(core, connections, this.reactions.desk, fencing);
     this.surrender = new Surrender(core, connections, this.roles);
     this.resyncs = new ResyncCommands(core, connections, (peer) => this.progress.of(peer));
     for (const peer of core.gate.snapshot().peers.keys()) {
@@ -121,7 +128,7 @@ export class Resource implements MirrorDevice {
   status(): DeviceStatus {
     const mayPromote = this.roles.judge(false).kind !== 'refused';
     const rateOf = (peer: NodeName): number => this.progress.of(peer).bytesPerSecond();
-    return deviceStatus(this.core, mayPromote, rateOf, (peer) => {
+    return deviceStatus(this.core, mayPromote, this.fencing.reason, rateOf, (peer) => {
       const copies = this.connections.get(peer)?.standsAloneFor?.copies;
       return copies === undefined ? null : splitBrainStatus(this.core, peer, copies);
     });
@@ -198,10 +205,15 @@ export class Resource implements MirrorDevice {
     });
   }
 
+  /** I/O that waits for the fencing of a lost peer goes on. */
+  resumeIo(): Promise<void> {
+    return this.command(() => this.fencing.resume());
+  }
+
   down(): Promise<void> {
     if (this.closed !== undefined) return this.closed;
     return this.commands.run(async () => {
-      if (this.closed === undefined) await this.roles.demote();
+      if (this.closed === undefined) await this.roles.leave();
       await this.finish();
     });
   }
@@ -254,7 +266,7 @@ export class Resource implements MirrorDevice {
     core.closing = true;
     this.progress.close();
     try {
-      if (core.gate.snapshot().role === 'Primary') {
+      if (core.gate.snapshot().role === 'Primary' && this.fencing.reason === '') {
         await this.roles.withdraw(true);
         if (core.hasDisk) await core.updateMetadata({ primaryIndicator: false });
         core.gate.propose({ role: 'Secondary' });
@@ -295,4 +307,12 @@ export class Resource implements MirrorDevice {
       if (old !== now) connection.renegotiate(`the address of ${connection.peer} changed`);
     }
   }
+}
+
+function initialDiskState(metadata: Metadata, config: ResourceConfig): DiskState {
+  const peers = metadata.peers.filter((peer) =>
+    config.nodes.some((node) => node.name === peer.name),
+  );
+  const unfenced = peers.filter((peer) => !peer.outdated).length;
+  return withoutPeers(diskStateOf(metadata), config.fencing, unfenced);
 }

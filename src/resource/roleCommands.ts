@@ -12,6 +12,7 @@ import { judgePromotion } from '../rules/promotion';
 import type { PromotionAnswer } from '../rules/promotion';
 import type { Core } from './core';
 import { withDeadline } from './deadline';
+import type { Fencing } from './fencing';
 import type { PeerConnection } from './peerConnection';
 import type { PromotionDesk } from './promotionDesk';
 
@@ -20,6 +21,7 @@ export class RoleCommands {
     private readonly core: Core,
     private readonly connections: ReadonlyMap<NodeName, PeerConnection>,
     private readonly desk: PromotionDesk,
+    private readonly fencing: Fencing,
   ) {}
 
   judge(force: boolean): PromotionAnswer {
@@ -35,12 +37,16 @@ export class RoleCommands {
   async promote(force: boolean): Promise<void> {
     if (this.core.gate.snapshot().role === 'Primary') return;
     this.desk.begin();
+    this.fencing.begin();
     try {
       await this.settle();
       this.refuseEarly(force);
+      await this.fencing.beforePromotion(force);
       await this.desk.ask(this.connected());
+      this.fencing.recheck(force);
       await this.take(this.allow(force));
     } catch (error) {
+      this.fencing.end();
       this.desk.abort();
       throw error;
     } finally {
@@ -52,6 +58,7 @@ export class RoleCommands {
   /** `force`: clients are cut off. @throws DeviceInUse otherwise, while there are any */
   async demote(force = false): Promise<void> {
     if (this.core.gate.snapshot().role !== 'Primary') return;
+    this.refuseSuspended();
     await this.withdraw(force);
     if (this.core.hasDisk) await this.core.updateMetadata({ primaryIndicator: false });
     this.core.gate.propose({ role: 'Secondary' });
@@ -73,6 +80,20 @@ export class RoleCommands {
     } finally {
       for (const one of settling) one.resume();
     }
+  }
+
+  /** Demotes for a `down`; what is suspended and used by nobody is left as it is. */
+  async leave(): Promise<void> {
+    const idle = this.core.device.statistics().clientPids.length === 0;
+    if (this.fencing.reason === '' || !idle) await this.demote();
+  }
+
+  /** The last flush would wait as long as everything else does. */
+  private refuseSuspended(): void {
+    const { name } = this.core;
+    if (this.fencing.reason === '') return;
+    const message = `I/O of ${name} is suspended: ${this.fencing.reason}`;
+    throw new MirrorError('InTransition', message);
   }
 
   /** Stops serving. @throws DeviceInUse with the names of the clients, unless `force` */

@@ -14,6 +14,7 @@ import { socketPathOf } from './roleCommands';
 export function deviceStatus(
   core: Core,
   mayPromote: boolean,
+  suspendedReason: string,
   rateOf: (peer: NodeName) => number,
   splitBrainOf: (peer: NodeName) => SplitBrainStatus | null,
 ): DeviceStatus {
@@ -28,7 +29,8 @@ export function deviceStatus(
     nbdSocket: role === 'Primary' ? socketPathOf(core) : null,
     sizeBytes: Number(metadata.sizeBytes),
     protocol: core.config.protocol,
-    suspended: statistics.suspended,
+    suspended: statistics.suspended || suspendedReason !== '',
+    suspendedReason,
     currentUuid: formatUuid(metadata.currentUuid),
     mayPromote,
     peers: [...peers].map(([name, peer]) => ({

@@ -85,6 +85,11 @@ export class FakeDevice implements RunningDevice {
     this.command('outdate');
   }
 
+  async resumeIo(): Promise<void> {
+    this.command('resumeIo');
+    return Promise.resolve();
+  }
+
   async invalidate(): Promise<void> {
     this.command('invalidate');
   }
@@ -137,6 +142,7 @@ function freshStatus(config: ResourceConfig, node: NodeConfig): DeviceStatus {
     sizeBytes: 1 << 20,
     protocol: 'C',
     suspended: false,
+    suspendedReason: '',
     currentUuid: '0000000000000004',
     mayPromote: false,
     peers: others.map((peer) => ({

@@ -9,7 +9,7 @@ import { formatUuid } from '../../src/model/states';
 import type { PeerStatus } from '../../src/model/status';
 import type { DeviceChange } from '../../src/resource/device';
 import { HANDLER_NAMES } from '../../src/model/handlers';
-import type { HandlerRunner } from '../../src/model/handlers';
+import type { HandlerEnd, HandlerName, HandlerRunner } from '../../src/model/handlers';
 import { parseHello } from '../../src/resource/hello';
 import { Resource } from '../../src/resource/resource';
 import type { MemoryDevice } from './memoryDevice';
@@ -73,6 +73,7 @@ export class World {
       alExtents: 0,
       onIoError: 'detach',
       diskTimeoutMs: 0,
+      fencing: 'dont-care',
       handlers: Object.fromEntries(HANDLER_NAMES.map((name) => [name, name])),
       handlerTimeoutMs: 120_000,
       nodes: [...this.names].sort().map((name) => ({
@@ -121,11 +122,13 @@ export class Node {
   readonly changes: DeviceChange[] = [];
   /** Handlers that were run, in their order, each with the peer it concerns. */
   readonly handled: string[] = [];
+  /** How a handler ends; else with status 0. */
+  readonly answers = new Map<HandlerName, HandlerEnd>();
   readonly handlers: HandlerRunner = {
     run: ({ name, variables }) => {
       const peer = variables['DRBD_PEER'];
       this.handled.push(peer === undefined ? name : `${name} ${peer}`);
-      return Promise.resolve({ kind: 'exited', status: 0 });
+      return Promise.resolve(this.answers.get(name) ?? { kind: 'exited', status: 0 });
     },
   };
   plane: MemoryPlane;

@@ -28,6 +28,7 @@ const DEVICE: DeviceStatus = {
   sizeBytes: 1024 * MIB,
   protocol: 'C',
   suspended: false,
+  suspendedReason: '',
   currentUuid: '00112233445566aa',
   mayPromote: true,
   peers: [PEER],

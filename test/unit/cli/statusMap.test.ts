@@ -14,6 +14,7 @@ const DEVICE: Properties = {
   Protocol: 'C',
   CurrentUuid: '00112233445566aa',
   Suspended: false,
+  SuspendedReason: '',
   MayPromote: true,
 };
 const PEER: Properties = {
@@ -49,6 +50,7 @@ test('numbers are numbers', () => {
       sizeBytes: 2 ** 40,
       protocol: 'C',
       suspended: false,
+      suspendedReason: '',
       currentUuid: '00112233445566aa',
       mayPromote: true,
       peers: [

@@ -44,6 +44,7 @@ test('a good file gives every option, defaults filled in', () => {
       alExtents: 0,
       onIoError: 'detach',
       diskTimeoutMs: 0,
+      fencing: 'dont-care',
       handlers: {},
       handlerTimeoutMs: 120_000,
       nodes: [

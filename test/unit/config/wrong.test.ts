@@ -36,12 +36,29 @@ test.each<[string, string, string]>([
   [
     'unknown section, nothing near',
     `${GOOD}[florist]\n`,
-    `${AT9}unknown section [florist]; there are [resource], [net], [disk] and [node "NAME"]`,
+    `${AT9}unknown section [florist]; there are [resource], [net], [disk], [handlers] and \
+[node "NAME"]`,
   ],
   [
     'a section of DRBD',
-    `${GOOD}[handlers]\n`,
-    `${AT9}section [handlers] is not supported yet; remove it`,
+    `${GOOD}[startup]\n`,
+    `${AT9}section [startup] is not supported yet; remove it`,
+  ],
+  [
+    'a handler that is not called yet',
+    `${GOOD}[handlers]\ninitial-split-brain = /bin/true\n`,
+    'r0.conf:10: option initial-split-brain is not supported yet; remove the line',
+  ],
+  [
+    'fencing without a handler',
+    `${GOOD}[net]\nfencing = resource-only\n`,
+    'r0.conf:10: fencing: resource-only needs a handler; add fence-peer = COMMAND in [handlers]',
+  ],
+  [
+    'an unknown fencing policy',
+    `${GOOD}[net]\nfencing = stonith\n`,
+    'r0.conf:10: fencing: "stonith" is not right; use dont-care, resource-only, \
+resource-and-stonith',
   ],
   [
     'duplicate section',
@@ -86,8 +103,8 @@ test.each<[string, string, string]>([
   [
     'option before any section',
     `protocol = C\n${GOOD}`,
-    `${AT1}"protocol" stands before the first section; put it below [resource], [net], [disk] or \
-[node "NAME"]`,
+    `${AT1}"protocol" stands before the first section; put it below [resource], [net], [disk], \
+[handlers] or [node "NAME"]`,
   ],
   [
     'no value',
@@ -152,7 +169,7 @@ holds a control character; write the path of a block device or file, from /`,
     'text behind header',
     `${GOOD}[net] x\n`,
     `${AT9}"[net] x" is no section; write [resource], \
-[net], [disk] or [node "NAME"]`,
+[net], [disk], [handlers] or [node "NAME"]`,
   ],
   ['unquoted node', `${GOOD}[node gamma]\n`, `${AT9}write [node "gamma"], with nothing behind it`],
   ['single-quoted node', `${GOOD}[node 'g']\n`, `${AT9}write [node "g"], with nothing behind it`],

@@ -12,7 +12,7 @@ const CONTRACT: Readonly<Record<string, readonly string[]>> = {
   Device: [
     ...['Promote', 'Demote', 'Resync', 'Connect', 'Disconnect', 'Invalidate'],
     ...['Name', 'Role', 'DiskState', 'DevicePath', 'NbdSocket', 'SizeBytes', 'Protocol'],
-    ...['CurrentUuid', 'Suspended', 'MayPromote'],
+    ...['CurrentUuid', 'Suspended', 'SuspendedReason', 'MayPromote', 'ResumeIo'],
   ],
   Peer: [
     ...['Name', 'Address', 'ConnectionState', 'ReplicationState', 'Role', 'DiskState'],

@@ -1,0 +1,68 @@
+/**
+ * What the exit status of the fence-peer handler says about the peer, as DRBD reads it. Pure.
+ *
+ *   3  the peer's copy is Inconsistent     4  it is Outdated (now or before)
+ *   5  the peer is down or unreachable     6  the peer is Primary
+ *   7  the peer was stonithed              else: the handler has failed
+ *
+ * A peer that is `fenced` cannot be promoted with its old data: I/O may go on without it.
+ */
+import type { FencingPolicy } from '../model/fencing';
+import type { HandlerEnd } from '../model/handlers';
+import type { DiskState } from '../model/states';
+
+export type FenceAnswer =
+  | { readonly kind: 'fenced'; readonly text: string }
+  | { readonly kind: 'peerIsPrimary' }
+  | { readonly kind: 'notFenced'; readonly text: string };
+
+export function judgeFencing(
+  end: HandlerEnd | undefined,
+  policy: FencingPolicy,
+  ownDisk: DiskState,
+): FenceAnswer {
+  if (end === undefined) return notFenced('there is no fence-peer handler');
+  if (end.kind === 'failed') return notFenced(`the fence-peer handler ${end.message}`);
+  switch (end.status) {
+    case 3:
+      return { kind: 'fenced', text: 'its copy is Inconsistent' };
+    case 4:
+      return { kind: 'fenced', text: 'its copy is Outdated' };
+    case 5:
+      return judgeUnreachable(ownDisk);
+    case 6:
+      return { kind: 'peerIsPrimary' };
+    case 7:
+      return judgeStonith(policy);
+    default:
+      return notFenced(`the fence-peer handler exited with ${end.status}, which says nothing`);
+  }
+}
+
+/** Assumed dead only by who holds the newest data: nobody else could take over from here. */
+function judgeUnreachable(ownDisk: DiskState): FenceAnswer {
+  if (ownDisk === 'UpToDate') return { kind: 'fenced', text: 'it is unreachable, assumed dead' };
+  return notFenced(`it is unreachable, and the local copy is ${ownDisk}, not UpToDate`);
+}
+
+function judgeStonith(policy: FencingPolicy): FenceAnswer {
+  const unexpected = policy === 'resource-and-stonith' ? '' : `, although fencing = ${policy}`;
+  return { kind: 'fenced', text: `it was stonithed${unexpected}` };
+}
+
+function notFenced(text: string): FenceAnswer {
+  return { kind: 'notFenced', text };
+}
+
+/**
+ * The disk state of a copy whose metadata says UpToDate while a peer may have gone on without
+ * it: with fencing it is only Consistent until a peer is met or fenced (DRBD 9).
+ */
+export function withoutPeers(
+  diskState: DiskState,
+  policy: FencingPolicy,
+  unfenced: number,
+): DiskState {
+  const unsure = policy !== 'dont-care' && unfenced > 0;
+  return diskState === 'UpToDate' && unsure ? 'Consistent' : diskState;
+}

@@ -1,0 +1,110 @@
+// Fencing over the memory plane: who is fenced when, and what each answer does.
+
+import type { FencingPolicy } from '../../../src/model/fencing';
+import type { HandlerEnd } from '../../../src/model/handlers';
+import { World } from '../../support/mirrorWorld';
+
+let world: World;
+
+async function start(fencing: FencingPolicy, end: HandlerEnd): Promise<void> {
+  world = World.create(['alpha', 'beta']);
+  const config = { ...world.config(), fencing };
+  for (const node of ['alpha', 'beta']) {
+    world.node(node).answers.set('fence-peer', end);
+    await world.node(node).up(config);
+  }
+  await world.do(world.node('alpha').resource.promote({ force: true }));
+  await world.reach(() => world.node('alpha').sees('beta') && world.node('beta').sees('alpha'));
+}
+
+function exit(status: number): HandlerEnd {
+  return { kind: 'exited', status };
+}
+
+function fenced(node: string): number {
+  return world.node(node).handled.filter((one) => one.startsWith('fence-peer')).length;
+}
+
+function isOutdated(node: string, peer: string): boolean {
+  const { peers } = world.node(node).device.metadata();
+  return peers.some((record) => record.name === peer && record.outdated);
+}
+
+test.each([3, 4, 5, 7])('stonith: exit status %d lets suspended I/O go on', async (status) => {
+  await start('resource-and-stonith', exit(status));
+  const before = fenced('alpha');
+  world.node('beta').crash();
+  await world.reach(() => isOutdated('alpha', 'beta'));
+  await world.reach(() => !world.node('alpha').resource.status().suspended);
+  expect(fenced('alpha')).toBe(before + 1);
+});
+
+test.each<[string, HandlerEnd, RegExp]>([
+  ['exit status 6', exit(6), /Primary too/],
+  ['exit status 0', exit(0), /exited with 0/],
+  ['exit status 127', exit(127), /exited with 127/],
+  ['a handler that hangs', { kind: 'failed', message: 'was killed' }, /was killed/],
+])('stonith: after %s I/O stays suspended until resume-io', async (_name, end, why) => {
+  await start('resource-and-stonith', end);
+  world.node('beta').crash();
+  const alpha = world.node('alpha').resource;
+  await world.reach(() => why.test(alpha.status().suspendedReason));
+  expect(alpha.status().suspended).toBe(true);
+  expect(alpha.status().suspendedReason).toContain('resume-io r0');
+  await expect(world.do(alpha.demote())).rejects.toMatchObject({ code: 'InTransition' });
+  await world.do(alpha.resumeIo());
+  await world.reach(() => !alpha.status().suspended);
+  expect(isOutdated('alpha', 'beta')).toBe(false);
+});
+
+test('stonith: the return of the peer ends it, and the mark of a fenced one', async () => {
+  await start('resource-and-stonith', exit(4));
+  world.node('beta').crash();
+  await world.reach(() => isOutdated('alpha', 'beta'));
+  await world.node('beta').up({ ...world.config(), fencing: 'resource-and-stonith' });
+  await world.reach(() => world.node('alpha').sees('beta'));
+  await world.reach(() => !isOutdated('alpha', 'beta'));
+});
+
+test('resource-only: I/O goes on meanwhile, whatever the answer', async () => {
+  await start('resource-only', exit(1));
+  world.node('beta').crash();
+  await world.reach(() => fenced('alpha') > 0);
+  expect(world.node('alpha').device.suspendsOnLoss).toBe(false);
+  expect(world.node('alpha').resource.status().suspended).toBe(false);
+});
+
+test('dont-care: nobody is fenced', async () => {
+  await start('dont-care', exit(4));
+  world.node('beta').crash();
+  await world.reach(() => world.node('alpha').peer('beta').connectionState !== 'Connected');
+  expect(fenced('alpha')).toBe(0);
+});
+
+test.each([
+  [4, undefined],
+  [5, undefined],
+  [6, 'PeerIsPrimary'],
+  [1, 'NotConnected'],
+])('a Secondary left by its Primary, fence-peer %d: %s', async (status, code) => {
+  await start('resource-only', exit(status));
+  world.node('alpha').crash();
+  const beta = world.node('beta').resource;
+  await world.reach(() => beta.status().diskState === 'Consistent');
+  const promotion = world.do(beta.promote({ force: false }));
+  if (code === undefined) await promotion;
+  else await expect(promotion).rejects.toMatchObject({ code });
+  const disk = code === undefined ? 'UpToDate' : status === 6 ? 'Outdated' : 'Consistent';
+  expect(beta.status()).toMatchObject({ diskState: disk });
+});
+
+test('a refused resync disconnects and nothing is given up', async () => {
+  await start('dont-care', exit(4));
+  world.node('beta').answers.set('before-resync-target', exit(1));
+  world.node('beta').crash();
+  world.node('alpha').device.write(1, 'beta lacks this');
+  await world.node('beta').up();
+  await world.reach(() => world.node('beta').standsAlone('alpha'));
+  expect(world.node('beta').resource.status().diskState).toBe('UpToDate');
+  expect(world.node('beta').peer('alpha').reason).toContain('before-resync-target exited with 1');
+});
