@@ -37,9 +37,28 @@ void SimDisk::write(uint64_t offset, const std::byte* data, uint32_t length, boo
   BM_ASSERT(length % block_bytes_ == 0);
   BM_ASSERT(length <= size_bytes_ && offset <= size_bytes_ - length);
   bool written_back = false;
-  for (uint32_t done = 0; done < length; done += kSectorBytes) {
-    if (done % block_bytes_ == 0) written_back = random_.chance(2);
-    write_sector(offset + done, data == nullptr ? nullptr : data + done, durable, written_back);
+  uint32_t done = 0;
+  while (done < length) {
+    const uint64_t number = (offset + done) / kPageBytes;
+    Page& page = pages_[number];
+    const uint32_t inside = (offset + done) % kPageBytes;
+    const uint32_t end = std::min(kPageBytes, inside + length - done);
+    // A whole page over a clean one: what was there is wholly what the medium has.
+    const bool replaced = end - inside == kPageBytes && !durable && page.dirty == 0;
+    if (replaced) page.stable = std::move(page.current);
+    if (replaced) page.dirty = 0xff;
+    for (uint32_t at = inside; at < end; at += kSectorBytes, done += kSectorBytes) {
+      if (done % block_bytes_ == 0) written_back = random_.chance(2);
+      if (!replaced)
+        write_sector(page, at, data == nullptr ? nullptr : data + done, durable, written_back);
+    }
+    if (replaced && data != nullptr) {
+      page.current = std::make_unique_for_overwrite<std::byte[]>(kPageBytes);
+      std::memcpy(page.current.get(), data + done - kPageBytes, kPageBytes);
+    }
+    if (page.dirty == 0 || page.in_list) continue;
+    page.in_list = true;
+    dirty_pages_.push_back(number);
   }
 }
 
@@ -135,12 +154,10 @@ uint64_t SimDisk::lose(Page& page) {
   return lost;
 }
 
-void SimDisk::write_sector(uint64_t offset, const std::byte* data, bool durable,
+void SimDisk::write_sector(Page& page, uint32_t inside, const std::byte* data, bool durable,
                            bool written_back) {
-  const uint64_t number = offset / kPageBytes;
-  const uint32_t inside = offset % kPageBytes;
+  BM_ASSERT(inside < kPageBytes);
   const auto bit = static_cast<uint8_t>(1u << (inside / kSectorBytes));
-  Page& page = pages_[number];
   const bool was_dirty = (page.dirty & bit) != 0;
   if (durable) {
     page.dirty &= static_cast<uint8_t>(~bit);
@@ -149,10 +166,6 @@ void SimDisk::write_sector(uint64_t offset, const std::byte* data, bool durable,
     page.dirty |= bit;
   }
   store(page.current, inside, data);
-  if (page.dirty != 0 && !page.in_list) {
-    page.in_list = true;
-    dirty_pages_.push_back(number);
-  }
 }
 
 void SimDisk::store(Bytes& page, uint32_t offset, const std::byte* data) {

@@ -56,7 +56,8 @@ class SimDisk {
     bool in_list = false;  // its number is in dirty_pages_
   };
 
-  void write_sector(uint64_t offset, const std::byte* data, bool durable, bool written_back);
+  static void write_sector(Page& page, uint32_t inside, const std::byte* data, bool durable,
+                           bool written_back);
   static void store(Bytes& page, uint32_t offset, const std::byte* data);
   uint64_t lose(Page& page);
 

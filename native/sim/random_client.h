@@ -175,8 +175,8 @@ class RandomClient {
     uint64_t first = random.between(0, area - 1);
     if (habits_.wide) {  // some blocks in each extent
       constexpr uint64_t kExtent = limits::kExtentBytes / kSector;
-      first = random.between(0, model_->bytes() / kSector / kExtent - 1) * kExtent +
-              random.between(0, 255);
+      const uint64_t extents = std::max<uint64_t>(model_->bytes() / kSector / kExtent, 1);
+      first = random.between(0, extents - 1) * kExtent + random.between(0, 255);
     }
     if (random.chance(2) || habits_.block_bytes > kSector) {  // whole blocks
       count = (count + 7) / 8 * 8;
