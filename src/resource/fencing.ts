@@ -49,6 +49,12 @@ export class Fencing {
     this.core.device.suspendOnLoss(true);
   }
 
+  /** The policy may have changed. */
+  follows(): void {
+    if (!this.suspends) this.end();
+    else if (this.core.gate.snapshot().role === 'Primary') this.begin();
+  }
+
   /** The promotion has failed, or this node is Secondary again. */
   end(): void {
     this.losses.clear();

@@ -200,6 +200,7 @@ export class Resource implements MirrorDevice {
       this.core.device.setOptions(deviceOptions(config));
       for (const peer of removed) this.removePeer(peer);
       this.core.config = config;
+      this.fencing.follows();
       this.followAddresses(before);
       this.core.report({ type: 'changed' });
     });

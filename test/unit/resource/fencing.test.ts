@@ -74,6 +74,18 @@ test('resource-only: I/O goes on meanwhile, whatever the answer', async () => {
   expect(world.node('alpha').resource.status().suspended).toBe(false);
 });
 
+test('a policy that is changed while Primary holds from then on', async () => {
+  await start('dont-care', exit(1));
+  const alpha = world.node('alpha');
+  const config = world.config();
+  await world.do(alpha.resource.reconfigure({ ...config, fencing: 'resource-and-stonith' }));
+  world.node('beta').crash();
+  await world.reach(() => alpha.resource.status().suspendedReason.includes('exited with 1'));
+  expect(alpha.device.statistics().suspended).toBe(true);
+  await world.do(alpha.resource.reconfigure({ ...config, fencing: 'resource-only' }));
+  expect(alpha.resource.status().suspended).toBe(false);
+});
+
 test('dont-care: nobody is fenced', async () => {
   await start('dont-care', exit(4));
   world.node('beta').crash();
