@@ -51,6 +51,13 @@ Buffer* BufferPool::try_get(uint32_t length) {
   return take(order_for(length));
 }
 
+Buffer* BufferPool::try_find(const void* data) {
+  const auto* at = static_cast<const std::byte*>(data);
+  if (region_ == nullptr || at < region_ || at >= region_ + region_bytes_) return nullptr;
+  Buffer& buffer = buffers_[static_cast<size_t>(at - region_) / limits::kPageBytes];
+  return buffer.references > 0 && buffer.data == at ? &buffer : nullptr;
+}
+
 void BufferPool::wait(BufferWaiter& waiter) {
   BM_ASSERT(waiter.ready != nullptr);
   BM_ASSERT(order_for(waiter.length) < kOrders);

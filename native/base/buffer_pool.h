@@ -48,6 +48,9 @@ class BufferPool {
   // Leaves the line; whoever stood behind may be served inside this call.
   void cancel(BufferWaiter& waiter);
 
+  // The buffer in use that begins at `data`; null when there is none.
+  Buffer* try_find(const void* data);
+
   static void reference(Buffer& buffer);
   // The last release returns the buffer and serves the line.
   static void release(Buffer& buffer);

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/assert.h"
+#include "bind/disk_work.h"
 #include "bind/js_values.h"
 
 namespace blkmirror::bind {
@@ -168,6 +169,31 @@ Napi::Value set_options(EngineRunner& runner, const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+// (ticket, disks): what claimDisks() answered. They are closed when they cannot be used.
+Napi::Value attach(EngineRunner& runner, const Napi::CallbackInfo& info) {
+  using Passed = std::shared_ptr<PassedDisks>;
+  const Napi::Object claimed = info[1].As<Napi::Object>();
+  return post(runner, info,
+              [disks = *claimed.Get("disks").As<Napi::External<Passed>>().Data(),
+               spec = runner.attach_spec()](engine::Engine& engine, io::Io& io,
+                                            engine::Completion& completion) mutable {
+                if (!engine.detached()) {
+                  return completion.done(completion, EBUSY, "the old disk is still in use");
+                }
+                disks->adopt(io, spec);
+                engine.attach(spec, completion);
+              });
+}
+
+// (ticket, force)
+Napi::Value detach(EngineRunner& runner, const Napi::CallbackInfo& info) {
+  return post(
+      runner, info,
+      [force = flag_at(info, 1)](engine::Engine& engine, io::Io&, engine::Completion& completion) {
+        engine.detach(force, completion);
+      });
+}
+
 Napi::Value stop(EngineRunner& runner, const Napi::CallbackInfo& info) {
   runner.stop();
   return info.Env().Undefined();
@@ -206,6 +232,9 @@ constexpr DeviceCommand kCommands[] = {
     {"suspendOnLoss", suspend_on_loss},
     {"resume", resume},
     {"resumeAll", resume_all},
+    {"claimDisks", claim_disks_async},
+    {"attach", attach},
+    {"detach", detach},
     {"stop", stop},
     {"metadata", metadata},
     {"statistics", statistics},

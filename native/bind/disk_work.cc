@@ -49,6 +49,21 @@ class DiskWork final : public Napi::AsyncWorker {
 
 }  // namespace
 
+Napi::Value claim_disks_async(EngineRunner& runner, const Napi::CallbackInfo& info) {
+  using Passed = std::shared_ptr<PassedDisks>;
+  // The object that owns the runner must outlive the work.
+  const auto owner =
+      std::make_shared<Napi::ObjectReference>(Napi::Persistent(info.This().As<Napi::Object>()));
+  return DiskWork<Passed>::start(
+      info.Env(), [&runner, owner] { return runner.claim_again(); },
+      [](Napi::Env env, const Passed& disks) {
+        Napi::Object object = Napi::Object::New(env);
+        object.Set("disks", Napi::External<Passed>::New(env, new Passed(disks),
+                                                        [](Napi::Env, Passed* it) { delete it; }));
+        return object;
+      });
+}
+
 Napi::Value inspect_disk(const Napi::CallbackInfo& info) {
   const std::string path = info[0].As<Napi::String>().Utf8Value();
   return DiskWork<host::DiskFacts>::start(

@@ -3,8 +3,12 @@
 
 #include <napi.h>
 
+#include "bind/engine_runner.h"
+
 namespace blkmirror::bind {
 
+// () → {disks}: those the device was attached to, claimed anew, for its attach()
+Napi::Value claim_disks_async(EngineRunner& runner, const Napi::CallbackInfo& info);
 // (path) → {kind, sizeBytes, logicalBlockBytes}
 Napi::Value inspect_disk(const Napi::CallbackInfo& info);
 // (spec) → metadata

@@ -39,6 +39,14 @@ class PassedSocket {
   virtual io::SocketId adopt(io::Io& io) = 0;
 };
 
+// Disks on their way to the engine, claimed. They are closed when they were not adopted.
+class PassedDisks {
+ public:
+  virtual ~PassedDisks() = default;
+  // Where the engine runs: fills in the disks and sizes.
+  virtual void adopt(io::Io& io, engine::AttachSpec& spec) = 0;
+};
+
 class EngineRunner {
  public:
   // What a command does where the engine runs. It completes `completion`, unless the command
@@ -56,6 +64,11 @@ class EngineRunner {
   // `fd`: as the lobby's take() gave it.
   virtual std::shared_ptr<PassedSocket> pass_socket(int fd) = 0;
   virtual host::Outcome<std::shared_ptr<PassedSocket>> listen_unix(const std::string& path) = 0;
+
+  // The disks of the StartSpec, to attach them again. On any thread; may wait for the claim.
+  virtual host::Outcome<std::shared_ptr<PassedDisks>> claim_again() = 0;
+  // As it was started, without disks.
+  virtual engine::AttachSpec attach_spec() const = 0;
 
   virtual EventRing& events() = 0;
   virtual const engine::Statistics& statistics() const = 0;

@@ -160,64 +160,74 @@ void EngineThread::abandon() { thread_.detach(); }
 
 void EngineThread::run() {
   warnings_ = host::lock_thread_memory();
-  Claims claims;
-  if (claim(claims)) {
+  auto claimed = claim();
+  if (claimed.ok()) {
     auto created = io::UringIo::create();
     if (created.ok()) {
-      run_engine(*created.value(), claims);
+      run_engine(*created.value(), claimed.value());
     } else {
       fail(start_failure("io_uring", created.error().code));
     }
+  } else {
+    fail(claimed.failure());
   }
   // Here the disks are closed: the claim is gone before `ended` is told.
-  claims = {};
+  claimed = host::Failure{ECANCELED, ""};
   close_mailbox();
   events_.ended();
 }
 
-bool EngineThread::claim(Claims& claims) {
+host::Outcome<DiskClaims> EngineThread::claim() const {
   const bool internal = spec_.meta_disk.empty();
   if (!internal && host::same_disk(spec_.disk, spec_.meta_disk)) {
-    fail({EINVAL, "disk and meta-disk are both " + spec_.disk +
-                      ": write meta-disk = internal, or name another one"});
-    return false;
+    return host::Failure{EINVAL, "disk and meta-disk are both " + spec_.disk +
+                                     ": write meta-disk = internal, or name another one"};
   }
+  DiskClaims claims;
   auto data = host::claim_disk(spec_.disk, spec_.claim_timeout_ms, &stop_);
-  if (!data.ok()) {
-    fail(data.failure());
-    return false;
-  }
+  if (!data.ok()) return data.failure();
   claims.data = std::move(data.value());
-  if (internal) return true;
+  if (internal) return claims;
   auto metadata = host::claim_disk(spec_.meta_disk, spec_.claim_timeout_ms, &stop_);
-  if (!metadata.ok()) {
-    fail(metadata.failure());
-    return false;
-  }
+  if (!metadata.ok()) return metadata.failure();
   claims.meta = std::move(metadata.value());
-  return true;
+  return claims;
 }
 
-// Hands the disks to `io`, which closes them.
-void EngineThread::adopt(io::UringIo& io, Claims& claims) {
-  engine::AttachSpec& attach = spec_.attach;
-  const host::DiskFacts& data = claims.data.facts;
-  attach.internal = spec_.meta_disk.empty();
-  attach.data_disk_bytes = data.size_bytes;
-  attach.block = data.logical_block;
-  attach.fast_zero = data.fast_zero;
-  attach.data_disk = io.adopt_disk(claims.data.fd.release());
-  attach.meta_disk = attach.data_disk;
-  attach.meta_disk_bytes = data.size_bytes;
-  if (!attach.internal) {
-    attach.meta_disk_bytes = claims.meta.facts.size_bytes;
-    attach.meta_disk = io.adopt_disk(claims.meta.fd.release());
+host::Outcome<std::shared_ptr<PassedDisks>> EngineThread::claim_again() {
+  class Passed final : public PassedDisks {
+   public:
+    explicit Passed(DiskClaims claims) : claims_(std::move(claims)) {}
+    void adopt(io::Io& io, engine::AttachSpec& spec) override {
+      claims_.adopt(static_cast<io::UringIo&>(io), spec);
+    }
+
+   private:
+    DiskClaims claims_;
+  };
+  auto claims = claim();
+  if (!claims.ok()) return claims.failure();
+  return std::shared_ptr<PassedDisks>(std::make_shared<Passed>(std::move(claims.value())));
+}
+
+void DiskClaims::adopt(io::UringIo& io, engine::AttachSpec& spec) {
+  BM_ASSERT(data.fd.valid());
+  spec.internal = !meta.fd.valid();
+  spec.data_disk_bytes = data.facts.size_bytes;
+  spec.block = data.facts.logical_block;
+  spec.fast_zero = data.facts.fast_zero;
+  spec.data_disk = io.adopt_disk(data.fd.release());
+  spec.meta_disk = spec.data_disk;
+  spec.meta_disk_bytes = data.facts.size_bytes;
+  if (!spec.internal) {
+    spec.meta_disk_bytes = meta.facts.size_bytes;
+    spec.meta_disk = io.adopt_disk(meta.fd.release());
   }
-  BM_ASSERT(attach.data_disk != io::kNoDisk);
-  BM_ASSERT(attach.meta_disk != io::kNoDisk);
+  BM_ASSERT(spec.data_disk != io::kNoDisk);
+  BM_ASSERT(spec.meta_disk != io::kNoDisk);
 }
 
-void EngineThread::run_engine(io::UringIo& io, Claims& claims) {
+void EngineThread::run_engine(io::UringIo& io, DiskClaims& claims) {
   engine::Engine engine(io, events_, statistics_);
   if (const Status ready = engine.init(); !ready.ok()) {
     return fail(start_failure(ready.error().what, ready.error().code));
@@ -235,9 +245,10 @@ void EngineThread::run_engine(io::UringIo& io, Claims& claims) {
       &hook);
   Batches batches(engine, io, events_);
   io.set_handler(&batches);
-  adopt(io, claims);
+  engine::AttachSpec spec = spec_.attach;
+  claims.adopt(io, spec);
   engine_ = &engine;
-  engine.attach(spec_.attach, attach_completion_);
+  engine.attach(spec, attach_completion_);
   open_mailbox(io);
   while (!engine.closed()) {
     io.run_batch();

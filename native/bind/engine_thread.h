@@ -23,6 +23,14 @@
 
 namespace blkmirror::bind {
 
+struct DiskClaims {
+  host::Disk data;
+  host::Disk meta;  // empty: internal
+
+  // Hands the disks to `io`, which closes them.
+  void adopt(io::UringIo& io, engine::AttachSpec& spec);
+};
+
 class EngineThread final : public EngineRunner {
  public:
   // `notify` is called on the engine's thread whenever there is something to take.
@@ -36,6 +44,8 @@ class EngineThread final : public EngineRunner {
   void stop() override;
   std::shared_ptr<PassedSocket> pass_socket(int fd) override;
   host::Outcome<std::shared_ptr<PassedSocket>> listen_unix(const std::string& path) override;
+  host::Outcome<std::shared_ptr<PassedDisks>> claim_again() override;
+  engine::AttachSpec attach_spec() const override { return spec_.attach; }
   // Frees commands that are done.
   void reclaim();
   // Joins the thread when it ends in time.
@@ -59,16 +69,11 @@ class EngineThread final : public EngineRunner {
     Action action;
     Command* next = nullptr;  // in queue_ or spent_
   };
-  struct Claims {
-    host::Disk data;
-    host::Disk meta;
-  };
 
   static void body(void* self) { static_cast<EngineThread*>(self)->run(); }
   void run();
-  bool claim(Claims& claims);
-  void run_engine(io::UringIo& io, Claims& claims);
-  void adopt(io::UringIo& io, Claims& claims);
+  host::Outcome<DiskClaims> claim() const;
+  void run_engine(io::UringIo& io, DiskClaims& claims);
   void after_batch(engine::Engine& engine);
   void warn_of_damage(const engine::Engine& engine);
   void fail(host::Failure failure);
@@ -83,8 +88,9 @@ class EngineThread final : public EngineRunner {
   host::QuietThread thread_;
   std::atomic<bool> stop_{false};
 
+  const StartSpec spec_;
+
   // The engine's thread; read by others after `ended`.
-  StartSpec spec_;
   engine::Completion attach_completion_;
   engine::Completion close_completion_;
   const engine::Engine* engine_ = nullptr;  // while there is one

@@ -141,8 +141,6 @@ void EventRing::clients_changed(uint32_t count) {
 }
 
 void EventRing::disk_failed(const char* what, int error) {
-  if (disk_failure_told_) return;
-  disk_failure_told_ = true;
   Event& event = next(EventKind::kDiskFailed);
   event.error = error;
   copy_text(event.detail, what);

@@ -113,7 +113,6 @@ class EventRing final : public engine::EventSink {
   std::atomic<bool> generation_waits_{false};
   std::atomic<bool> clients_wait_{false};
   std::atomic<uint32_t> client_count_{0};
-  bool disk_failure_told_ = false;
   std::atomic<bool> io_error_waits_{false};
   std::atomic<uint32_t> named_slots_{0};
   std::atomic<uint64_t> durable_uuid_{0};

@@ -33,6 +33,8 @@ void BackingDisk::open(io::DiskId disk, uint64_t size_bytes, bool fast_zero) {
   disk_ = disk;
   size_bytes_ = size_bytes;
   fast_zero_ = fast_zero;
+  flush_failed_ = false;
+  unmap_works_ = keep_works_ = true;
 }
 
 void BackingDisk::close() {

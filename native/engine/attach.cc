@@ -1,6 +1,7 @@
 // See attach.h. The steps follow each other in this file from top to bottom.
 #include "engine/attach.h"
 
+#include <algorithm>
 #include <bit>
 #include <cerrno>
 
@@ -13,18 +14,31 @@ namespace blkmirror::engine {
 Attach::Attach(Parts& parts) : parts_(parts) { waiter_.owner = this; }
 
 void Attach::start(const AttachSpec& spec, Completion& completion) {
-  BM_ASSERT(completion_ == nullptr);
-  BM_ASSERT(!parts_.attached());
+  if (!possible()) {
+    completion.done(completion, EBUSY, "the old disk is still in use");
+    return;
+  }
+  again_ = parts_.attached();
   spec_ = spec;
   completion_ = &completion;
-  parts_.options = spec.options;
-  parts_.meta_disk = spec.meta_disk;
-  parts_.internal = spec.internal;
-  parts_.super = std::make_unique<meta::SuperblockStore>(parts_.io, spec.meta_disk);
-  parts_.log = std::make_unique<meta::ActivityLog>(parts_.io, spec.meta_disk);
-  parts_.bitmap = std::make_unique<meta::Bitmap>(parts_.io, spec.meta_disk);
+  tried_last_ = false;
+  if (again_) {
+    parts_.disk_io.take_again();
+  } else {
+    parts_.options = spec.options;
+    parts_.meta_disk = spec.meta_disk;
+    parts_.internal = spec.internal;
+  }
+  super_ = std::make_unique<meta::SuperblockStore>(parts_.disk_io, spec.meta_disk);
+  log_ = std::make_unique<meta::ActivityLog>(parts_.disk_io, spec.meta_disk);
+  bitmap_ = std::make_unique<meta::Bitmap>(parts_.disk_io, spec.meta_disk);
   waiter_.done = superblock_read;
-  parts_.super->load(meta::superblock_offset(spec.internal, spec.meta_disk_bytes), waiter_);
+  super_->load(meta::superblock_offset(spec.internal, spec.meta_disk_bytes), waiter_);
+}
+
+bool Attach::possible() const {
+  if (running() || parts_.shutdown.begun()) return false;
+  return !parts_.attached() || parts_.disks_closed();
 }
 
 // False when the step failed; the completion has been told then.
@@ -35,7 +49,6 @@ bool Attach::check(int error, const char* what) {
 
 void Attach::superblock_read(meta::Waiter& waiter, int error) {
   auto& attach = *static_cast<Attach*>(waiter.owner);
-  Parts& parts = attach.parts_;
   if (error == ENODATA && attach.try_last_location()) return;
   if (!attach.check(error, "reading the superblock")) return;
   const char* refusal = attach.superblock_refusal(error);
@@ -43,10 +56,9 @@ void Attach::superblock_read(meta::Waiter& waiter, int error) {
     attach.finish(error, refusal);
     return;
   }
-  const meta::Superblock& state = parts.superblock();
-  parts.disk.open(attach.spec_.data_disk, state.layout.device_size_bytes, attach.spec_.fast_zero);
+  const meta::Superblock& state = attach.super_->current();
   attach.waiter_.done = log_read;
-  parts.log->load(state.layout, state.metadata_id, attach.waiter_);
+  attach.log_->load(state.layout, state.metadata_id, attach.waiter_);
 }
 
 bool Attach::try_last_location() {
@@ -56,12 +68,12 @@ bool Attach::try_last_location() {
   if (offset % limits::kPageBytes != 0 || offset > spec_.meta_disk_bytes - slots_bytes)
     return false;
   tried_last_ = true;
-  parts_.super->load(offset, waiter_);
+  super_->load(offset, waiter_);
   return true;
 }
 
 const char* Attach::superblock_refusal(int& error) const {
-  const meta::Superblock& state = parts_.superblock();
+  const meta::Superblock& state = super_->current();
   error = ESTALE;
   if (state.resource != spec_.resource) return "the metadata is of another resource";
   if (state.node != spec_.node) return "the metadata is of another node";
@@ -75,34 +87,46 @@ const char* Attach::superblock_refusal(int& error) const {
   error = EINVAL;
   if (state.layout.internal != spec_.internal) return "the metadata is of the other kind";
   if (spec_.block > state.block) return "the backing disk has larger blocks than the metadata says";
+  if (again_ && !keeps_peers()) return "the metadata is not that of the copy detached: down and up";
   if (spec_.peers.size() > state.layout.slots) return "the metadata has room for fewer peers";
   return nullptr;
 }
 
+// Clients and connections rely on size and slots.
+bool Attach::keeps_peers() const {
+  const meta::Superblock& old = parts_.superblock();
+  const meta::Superblock& state = super_->current();
+  if (state.layout.device_size_bytes != old.layout.device_size_bytes) return false;
+  if (state.block != old.block || state.layout.slots != old.layout.slots) return false;
+  for (uint32_t slot = 0; slot < limits::kSlots; ++slot) {
+    if (state.peers[slot].name != old.peers[slot].name) return false;
+  }
+  return true;
+}
+
 void Attach::log_read(meta::Waiter& waiter, int error) {
   auto& attach = *static_cast<Attach*>(waiter.owner);
-  const meta::Superblock& state = attach.parts_.superblock();
+  const meta::Superblock& state = attach.super_->current();
   if (!attach.check(error, "reading the activity log")) return;
   attach.waiter_.done = bitmap_read;
-  attach.parts_.bitmap->load(state.layout, state.metadata_id, attach.waiter_);
+  attach.bitmap_->load(state.layout, state.metadata_id, attach.waiter_);
 }
 
 void Attach::bitmap_read(meta::Waiter& waiter, int error) {
   auto& attach = *static_cast<Attach*>(waiter.owner);
-  Parts& parts = attach.parts_;
   if (!attach.check(error, "reading the bitmap")) return;
-  if (!attach.take_over_peers()) {
+  if (!attach.again_ && !attach.take_over_peers()) {
     attach.finish(ENOSPC, "the metadata has no free slot for a new peer");
     return;
   }
   attach.mark_hot_extents();
   attach.waiter_.done = bits_saved;
-  parts.bitmap->write_back(attach.waiter_);
+  attach.bitmap_->write_back(attach.waiter_);
 }
 
 // Peers keep their slots; new names get free ones, everything out of sync.
 bool Attach::take_over_peers() {
-  meta::Superblock& state = parts_.superblock();
+  meta::Superblock& state = super_->current();
   for (const std::string& name : spec_.peers) {
     uint32_t slot = 0;
     while (slot < state.layout.slots && state.peers[slot].name != name) slot += 1;
@@ -113,7 +137,7 @@ bool Attach::take_over_peers() {
       state.peers[slot] = meta::PeerRecord{};
       state.peers[slot].name = name;
       state.peers[slot].flags = meta::kPeerFullSync;
-      parts_.bitmap->set_all(slot);
+      bitmap_->set_all(slot);
     }
     parts_.peers.configure(slot, name);
   }
@@ -122,24 +146,24 @@ bool Attach::take_over_peers() {
 
 // Whatever may differ after a crash lies in a hot extent or has its bit (rule 3).
 void Attach::mark_hot_extents() {
-  const meta::Superblock& state = parts_.superblock();
+  const meta::Superblock& state = super_->current();
   const uint64_t size = state.layout.device_size_bytes;
   uint32_t slots = 0;
   for (uint32_t slot = 0; slot < state.layout.slots; ++slot) {
     if (!state.peers[slot].name.empty()) slots |= 1u << slot;
   }
-  const uint64_t count = parts_.log->extent_count();
-  for (uint64_t extent = parts_.log->next_hot(0); extent < count && slots != 0;
-       extent = parts_.log->next_hot(extent + 1)) {
+  const uint64_t count = log_->extent_count();
+  for (uint64_t extent = log_->next_hot(0); extent < count && slots != 0;
+       extent = log_->next_hot(extent + 1)) {
     const uint64_t offset = extent * limits::kExtentBytes;
     const uint64_t length = std::min<uint64_t>(limits::kExtentBytes, size - offset);
-    parts_.bitmap->set(slots, offset, static_cast<uint32_t>(length));
+    bitmap_->set(slots, offset, static_cast<uint32_t>(length));
   }
 }
 
 void Attach::bits_saved(meta::Waiter& waiter, int error) {
   auto& attach = *static_cast<Attach*>(waiter.owner);
-  meta::ActivityLog& log = *attach.parts_.log;
+  meta::ActivityLog& log = *attach.log_;
   if (!attach.check(error, "writing the bitmap")) return;
   for (uint64_t extent = log.next_hot(0); extent < log.extent_count();
        extent = log.next_hot(extent + 1)) {
@@ -152,7 +176,7 @@ void Attach::bits_saved(meta::Waiter& waiter, int error) {
 void Attach::log_cooled(meta::Waiter& waiter, int error) {
   auto& attach = *static_cast<Attach*>(waiter.owner);
   if (!attach.check(error, "writing the activity log")) return;
-  meta::Superblock& state = attach.parts_.superblock();
+  meta::Superblock& state = attach.super_->current();
   if ((state.flags & meta::kInUse) != 0) {
     state.flags |= meta::kCrashed;
     if ((state.flags & meta::kPrimaryIndicator) != 0) state.flags |= meta::kCrashedPrimary;
@@ -160,25 +184,82 @@ void Attach::log_cooled(meta::Waiter& waiter, int error) {
   state.flags |= meta::kInUse;
   state.flags &= ~meta::kPrimaryIndicator;
   state.generation += 1;
+  // A Primary's clients have seen more than this copy has.
+  if (attach.parts_.serving.active()) {
+    state.flags &= ~(meta::kConsistent | meta::kWasUpToDate);
+    state.flags |= meta::kPrimaryIndicator;
+  }
   attach.waiter_.done = superblock_saved;
-  attach.parts_.super->commit(attach.waiter_);
+  attach.super_->commit(attach.waiter_);
 }
 
 void Attach::superblock_saved(meta::Waiter& waiter, int error) {
   auto& attach = *static_cast<Attach*>(waiter.owner);
-  Parts& parts = attach.parts_;
   if (!attach.check(error, "writing the superblock")) return;
-  parts.acks.continue_from(parts.superblock().write_sequence);
-  parts.cooler.prepare(parts.log->extent_count());
-  parts.cooler.set_limit(attach.spec_.options.al_extents);
-  parts.is_attached = true;
-  parts.gate.recheck();
-  parts.metadata_changed();
+  attach.take_over();
+  attach.parts_.gate.recheck();
+  attach.parts_.metadata_changed();
   attach.finish(0, "");
+}
+
+void Attach::take_over() {
+  BM_ASSERT(super_ != nullptr);
+  BM_ASSERT(again_ == parts_.attached());
+  parts_.super = std::move(super_);
+  parts_.log = std::move(log_);
+  parts_.bitmap = std::move(bitmap_);
+  const meta::Superblock& state = parts_.superblock();
+  parts_.disk.open(spec_.data_disk, state.layout.device_size_bytes, spec_.fast_zero);
+  parts_.meta_disk = spec_.meta_disk;
+  parts_.acks.continue_from(std::max(parts_.acks.sequence(), state.write_sequence));
+  parts_.cooler.prepare(parts_.log->extent_count());
+  parts_.cooler.set_limit(parts_.options.al_extents);
+  parts_.is_attached = true;
+  if (!again_) return;
+  parts_.failed = false;
+  parts_.disks_opened();
+  held_ = parts_.serving.active();
+  if (!held_) parts_.gate.disk_back();
+  // What this copy is to each peer is negotiated anew.
+  parts_.peers.lose_all("the backing disk is attached");
+}
+
+void Attach::release() {
+  BM_ASSERT(held_);
+  held_ = false;
+  parts_.gate.disk_back();
+}
+
+void Attach::batch_end() {
+  if (log_ != nullptr) log_->batch_end();
+  if (!giving_up_ || !parts_.disk_io.idle()) return;
+  if (!super_->idle() || !log_->idle() || !bitmap_->idle()) return;
+  giving_up_ = false;
+  close_untaken();
+  Completion& completion = *completion_;
+  completion_ = nullptr;
+  completion.done(completion, error_, what_);
+}
+
+void Attach::close_untaken() {
+  if (super_ == nullptr) return;
+  BM_ASSERT(parts_.disk_io.idle());
+  parts_.io.close_disk(spec_.data_disk);
+  if (!spec_.internal) parts_.io.close_disk(spec_.meta_disk);
+  super_.reset();
+  log_.reset();
+  bitmap_.reset();
 }
 
 void Attach::finish(int error, const char* what) {
   BM_ASSERT(completion_ != nullptr);
+  if (error != 0 && again_) {
+    parts_.disk_io.let_go(true);
+    giving_up_ = true;
+    error_ = error;
+    what_ = what;
+    return;
+  }
   Completion& completion = *completion_;
   completion_ = nullptr;
   completion.done(completion, error, what);

@@ -30,6 +30,10 @@ void Engine::attach(const AttachSpec& spec, Completion& completion) {
   parts_->attach.start(spec, completion);
 }
 
+void Engine::detach(bool force, Completion& completion) { parts_->detach(force, completion); }
+
+bool Engine::detached() const { return parts_->attached() && parts_->attach.possible(); }
+
 void Engine::connect_link(uint32_t slot, io::SocketId socket, uint32_t incarnation,
                           Completion& completion) {
   parts_->peers.connect(slot, socket, incarnation, completion);

@@ -32,6 +32,12 @@ class Engine final : public io::BatchHandler {
   // ENOSPC (the disk is smaller than agreed), EINVAL, EIO; on error only close() may follow.
   void attach(const AttachSpec& spec, Completion& completion);
 
+  // Also again, after a detach: then EBUSY unless detached() (the disks stay the caller's), EINVAL
+  // for the metadata of another copy; on error it stays detached.
+  void detach(bool force, Completion& completion);
+  // The disks are closed, and the kernel holds no operation of them.
+  bool detached() const;
+
   // Takes the socket over. An older link of the slot is closed first, and everything wholly
   // received on it applied, before this completes.
   void connect_link(uint32_t slot, io::SocketId socket, uint32_t incarnation,

@@ -158,13 +158,31 @@ bool GenerationGate::note_diskless() {
 
 void GenerationGate::disk_lost() {
   BM_ASSERT(!parts_.failed);
+  meta::Superblock& state = parts_.superblock();
+  const bool behind = (state.flags & meta::kConsistent) == 0;
+  Peer* source = parts_.target.source();
+  if (parts_.attach.held()) {
+    // Lost again before it was used: clients have seen what they had seen.
+    state.current_uuid = exposed_uuid_;
+  } else if (source != nullptr) {
+    // All that clients have seen is at the source; the bits are what this copy lacked.
+    exposed_uuid_ = state.current_uuid = source->current_uuid;
+    parts_.bitmap->clear_all(source->slot);
+  } else {
+    exposed_uuid_ = behind ? 0 : rotating_ ? before_uuid_ : state.current_uuid;
+  }
   own_missing_ = true;
-  exposed_uuid_ = rotating_ ? before_uuid_ : parts_.superblock().current_uuid;
-  BM_ASSERT(exposed_uuid_ != 0);
+}
+
+void GenerationGate::disk_back() {
+  BM_ASSERT(!parts_.failed);
+  own_missing_ = false;
+  exposed_uuid_ = 0;
 }
 
 bool GenerationGate::exposes(uint64_t uuid) const {
   BM_ASSERT(parts_.failed);
+  if (exposed_uuid_ == 0) return false;
   return uuid == exposed_uuid_ || uuid == parts_.superblock().current_uuid;
 }
 

@@ -38,6 +38,8 @@ class GenerationGate {
   // The backing disk is about to be gone: the own copy misses what comes from here on, and
   // nothing is acknowledged before a newer generation is durable on a peer that has the data.
   void disk_lost();
+  // The own copy receives again.
+  void disk_back();
   // Without a backing disk: the generation whose data clients have seen, and whether a copy of
   // generation `uuid` has all of that.
   uint64_t exposed_uuid() const { return exposed_uuid_; }

@@ -22,7 +22,8 @@ Parts::Parts(io::Io& io_in, EventSink& events_in, Statistics& stats_in)
       events(events_in),
       stats(stats_in),
       zeroes(limits::kPieceBytes / limits::kPageBytes),
-      disk(io_in, zeroes.page(0).data()),
+      disk_io(io_in, client_pool, peer_pool),
+      disk(disk_io, zeroes.page(0).data()),
       peers(*this),
       access(*this),
       suspension(*this),
@@ -61,6 +62,7 @@ void Parts::timer_fired(io::Timer& timer) {
 void Parts::tick() {
   stats.heartbeat.fetch_add(1, std::memory_order_relaxed);
   if (!is_attached) return;
+  check_disk_time();
   peers.tick(io.now_us());
   cooler.tick();
 }
@@ -94,16 +96,64 @@ void Parts::answer_refused() {
 void Parts::fail_disk(const char* what, int error) {
   BM_ASSERT(error != 0);
   if (failed) return;
+  // Of a disk that answers, reads in flight may end by themselves.
+  lose_disk(error == ETIMEDOUT);
+  events.disk_failed(what, error);
+}
+
+void Parts::lose_disk(bool reads) {
+  BM_ASSERT(!failed);
   const bool serves = serving.active() && !shutdown.begun();
   gate.disk_lost();
+  attach.lose();
   failed = true;
+  disk_io.let_go(reads);
   if (serves) {
-    peers.lose_all_but(access.holders(), "the backing disk failed");
+    peers.lose_all_but(access.holders(), "the backing disk is gone");
   } else {
-    peers.lose_all("the backing disk failed");
+    peers.lose_all("the backing disk is gone");
   }
   gate.recheck();
-  events.disk_failed(what, error);
+}
+
+void Parts::check_disk_time() {
+  const uint64_t oldest_us = disk_io.oldest_us();
+  if (options.disk_timeout_us == 0 || oldest_us == 0 || failed) return;
+  if (io.now_us() <= oldest_us + options.disk_timeout_us) return;
+  fail_disk("the backing disk did not answer within disk-timeout-ms", ETIMEDOUT);
+}
+
+void Parts::detach(bool force, Completion& completion) {
+  if (detaching_ != nullptr || shutdown.begun() || attach.running()) {
+    completion.done(completion, EBUSY, "the disk is attached or detached already now");
+    return;
+  }
+  if (!failed) {
+    const bool needed = serving.active() && access.holders() == 0;
+    if (needed && !force) {
+      completion.done(completion, EBUSY, "no peer has the data");
+      return;
+    }
+    lose_disk(force);
+  }
+  if (disks_closed_ || force) {
+    completion.done(completion, 0, "");
+  } else {
+    detaching_ = &completion;
+  }
+}
+
+void Parts::close_lost_disks() {
+  if (!failed || disks_closed_ || shutdown.begun() || attach.running()) return;
+  if (!disk_io.idle() || disk.in_flight() > 0 || cooler.running()) return;
+  if (!super->idle() || !log->idle() || !bitmap->idle()) return;
+  disk.close();
+  if (!internal) io.close_disk(meta_disk);
+  disks_closed_ = true;
+  if (detaching_ == nullptr) return;
+  Completion& completion = *detaching_;
+  detaching_ = nullptr;
+  completion.done(completion, 0, "");
 }
 
 void Parts::mark_in_sync(uint32_t slot) {
@@ -154,6 +204,7 @@ void Parts::count_read(uint32_t bytes) {
 // What was queued in this batch goes out together: the order lets what one part queues for the
 // next still leave in this batch.
 void Parts::batch_end() {
+  disk_io.deliver();
   suspension.batch_end();
   answer_refused();
   access.batch_end();
@@ -162,6 +213,8 @@ void Parts::batch_end() {
     exchange.batch_end();
   }
   if (log != nullptr) log->batch_end();
+  attach.batch_end();
+  if (is_attached) close_lost_disks();
   peers.batch_end();
   serving.batch_end();
   server.batch_end();

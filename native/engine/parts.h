@@ -27,6 +27,7 @@
 #include "engine/shutdown.h"
 #include "engine/suspension.h"
 #include "engine/write_path.h"
+#include "io/detachable_io.h"
 #include "io/io.h"
 #include "meta/activity_log.h"
 #include "meta/bitmap.h"
@@ -51,6 +52,12 @@ struct Parts final : public nbd::Backend {
   // The copy is detached: nothing more is submitted to the disk. A Primary goes on with the peers
   // that are in sync; every other link ends.
   void fail_disk(const char* what, int error);
+  // The same by the administrator's wish. EBUSY when a Primary would be without data, unless
+  // `force`; completes when the disks are closed, with `force` at once.
+  void detach(bool force, Completion& completion);
+  // After a detach: nothing uses the disks any more, and they are closed.
+  bool disks_closed() const { return disks_closed_; }
+  void disks_opened() { disks_closed_ = false; }
   // Tells the owner that the superblock as it is now is durable.
   void metadata_changed() { events.metadata_changed(superblock()); }
   // In memory: this copy and the peer's share the current generation (the caller commits).
@@ -80,6 +87,7 @@ struct Parts final : public nbd::Backend {
   AlignedPages zeroes;
   BufferPool client_pool;
   BufferPool peer_pool;
+  io::DetachableIo disk_io;  // for what is on the disks; the rest uses `io`
   disk::BackingDisk disk;
   std::unique_ptr<meta::SuperblockStore> super;  // these three from attach() on
   std::unique_ptr<meta::ActivityLog> log;
@@ -109,9 +117,14 @@ struct Parts final : public nbd::Backend {
   static void timer_fired(io::Timer& timer);
   void arm_timer();
   void answer_refused();
+  void lose_disk(bool reads);
+  void check_disk_time();
+  void close_lost_disks();
 
   List<nbd::Piece, &nbd::Piece::link> refused_;
   io::Timer timer_;
+  bool disks_closed_ = false;
+  Completion* detaching_ = nullptr;
 };
 
 }  // namespace blkmirror::engine

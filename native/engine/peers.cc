@@ -159,6 +159,7 @@ void Peers::establish(uint32_t slot, uint32_t incarnation, const EstablishPlan& 
     return;
   }
   parts_.suspension.peer_returned(slot);
+  if (parts_.attach.held()) parts_.attach.release();
   peer.current_uuid = plan.peer_current_uuid;
   peer.resync = plan.resync;
   peer.diskless = plan.peer_diskless;
@@ -188,6 +189,7 @@ bool Peers::still_holds(const Peer& peer, const EstablishPlan& plan) const {
            parts_.gate.exposes(plan.peer_current_uuid) &&
            parts_.bitmap->out_of_sync_bytes(peer.slot) == 0;
   }
+  if (parts_.attach.held()) return plan.resync == ResyncRole::kTarget;
   if (plan.peer_diskless) return plan.resync == ResyncRole::kNone && !parts_.serving.active();
   if (plan.resync != ResyncRole::kNone) return true;
   if (plan.peer_current_uuid != parts_.superblock().current_uuid) return false;

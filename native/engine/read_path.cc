@@ -60,11 +60,25 @@ void ReadPath::local_read(disk::Job& job, int error) {
   if (error == 0) {
     path.parts_.count_read(read.piece->length);
     path.finish(read, 0);
+  } else if (error == ECANCELED && !path.replace_buffer(*read.piece)) {
+    path.finish(read, EIO);
   } else if (path.parts_.access.local()) {
     path.begin_repair(read, error);
   } else {
     path.begin_remote(read);
   }
+}
+
+// The kernel may still fill the buffer of a read that was given up: it is left to it.
+bool ReadPath::replace_buffer(nbd::Piece& piece) {
+  BM_ASSERT(piece.buffer != nullptr);
+  Buffer* fresh = parts_.client_pool.try_get(piece.buffer->capacity);
+  if (fresh == nullptr) fresh = parts_.peer_pool.try_get(piece.buffer->capacity);
+  if (fresh == nullptr) return false;
+  BM_ASSERT(fresh->capacity == piece.buffer->capacity);
+  BufferPool::release(*piece.buffer);
+  piece.buffer = fresh;
+  return true;
 }
 
 // The range is locked from before the peer is asked until its data is written back.

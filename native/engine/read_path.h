@@ -61,6 +61,7 @@ class ReadPath {
   static void repaired(disk::Job& job, int error);
   void begin(nbd::Piece& piece, Read& read);
   bool out_of_sync(const nbd::Piece& piece) const;
+  bool replace_buffer(nbd::Piece& piece);
   void begin_repair(Read& read, int error);
   void begin_remote(Read& read);
   void ask(Read& read, Peer& peer);

@@ -36,6 +36,7 @@ void Shutdown::batch_end() {
 
 bool Shutdown::drained() const {
   if (!parts_.serving.idle() || !parts_.peers.all_idle()) return false;
+  if (parts_.attach.running()) return false;
   if (!parts_.writes.idle() || !parts_.flushes.idle() || !parts_.reads.idle()) return false;
   return parts_.receive.idle() && parts_.source.idle() && parts_.target.idle() &&
          parts_.updates.idle();
@@ -64,14 +65,18 @@ void Shutdown::superblock_saved(meta::Waiter& waiter, int error) {
 }
 
 bool Shutdown::metadata_idle() const {
+  if (!parts_.disk_io.idle()) return false;
   if (parts_.super == nullptr) return true;
   if (parts_.cooler.running() || parts_.disk.in_flight() > 0) return false;
   return parts_.super->idle() && parts_.log->idle() && parts_.bitmap->idle();
 }
 
 void Shutdown::close_disks() {
-  parts_.disk.close();
-  if (parts_.meta_disk != io::kNoDisk && !parts_.internal) parts_.io.close_disk(parts_.meta_disk);
+  parts_.attach.close_untaken();
+  if (parts_.attached() && !parts_.disks_closed()) {
+    parts_.disk.close();
+    if (!parts_.internal) parts_.io.close_disk(parts_.meta_disk);
+  }
   step_ = Step::kDone;
   for (const BufferPool* pool : {&parts_.client_pool, &parts_.peer_pool}) {
     BM_ASSERT(pool->free_bytes() == pool->region_bytes());

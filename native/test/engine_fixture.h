@@ -75,6 +75,7 @@ struct Copy {
   std::unique_ptr<engine::Engine> engine;
   uint32_t incarnation = 0;
   engine::IoErrorPolicy on_io_error = engine::IoErrorPolicy::kDetach;
+  uint64_t disk_timeout_us = 0;
 
   Copy(io::SimWorld& in, std::string node, std::vector<std::string> others)
       : world(in),
@@ -120,6 +121,12 @@ struct Copy {
     stats = std::make_unique<engine::Statistics>();
     engine = std::make_unique<engine::Engine>(io, events, *stats);
     if (!engine->init().ok()) return -1;
+    const int error = attach_again(al_extents);
+    if (error == 0) supply(uuids);
+    return error;
+  }
+
+  int attach_again(uint64_t al_extents = 0) {
     engine::AttachSpec spec;
     spec.resource = "r0";
     spec.node = name;
@@ -128,10 +135,17 @@ struct Copy {
     spec.data_disk_bytes = spec.meta_disk_bytes = kDiskBytes;
     spec.options.al_extents = al_extents;
     spec.options.on_io_error = on_io_error;
+    spec.options.disk_timeout_us = disk_timeout_us;
     Done done;
     engine->attach(spec, done.completion);
     wait(done);
-    if (done.error == 0) supply(uuids);
+    return done.error;
+  }
+
+  int detach(bool force) {
+    Done done;
+    engine->detach(force, done.completion);
+    wait(done);
     return done.error;
   }
 

@@ -179,3 +179,94 @@ TEST(pass_on_tells_the_client_and_keeps_the_disk) {
   CHECK_EQ(pair.alpha.out_of_sync(0), 4096u);
   CHECK_EQ(client.write(0, std::byte{3}, 4096), 0u);
 }
+
+TEST(a_disk_that_hangs_is_left_to_the_kernel) {
+  Pair pair;
+  pair.alpha.disk_timeout_us = 500'000;
+  CHECK(pair.in_sync());
+  Client client(pair.alpha);
+  CHECK(client.serve_and_connect());
+  CHECK_EQ(client.write(0, std::byte{1}, 4096), 0u);
+  pair.disk().minimum_us = pair.disk().maximum_us = 30'000'000;
+  const uint64_t before = pair.world.now_us();
+  CHECK_EQ(client.write(4096, std::byte{2}, 4096), 0u);
+  CHECK(pair.alpha.events.disk_lost);
+  CHECK(pair.world.now_us() - before < 1'500'000);
+  CHECK_EQ(client.read(0, 8192).size(), 8192u);
+  // While the old disk holds operations there is no other.
+  CHECK_EQ(pair.alpha.attach_again(), EBUSY);
+  CHECK_EQ(client.write(8192, std::byte{3}, 4096), 0u);
+  CHECK(pair.beta_has(4096, 2));
+}
+
+TEST(a_read_that_hangs_is_answered_by_the_peer) {
+  Pair pair;
+  pair.alpha.disk_timeout_us = 500'000;
+  CHECK(pair.in_sync());
+  Client client(pair.alpha);
+  CHECK(client.serve_and_connect());
+  CHECK_EQ(client.write(0, std::byte{6}, 65536), 0u);
+  pair.disk().minimum_us = pair.disk().maximum_us = 10'000'000;
+  const auto data = client.read(0, 65536);
+  CHECK(data.size() == 65536 && data[65535] == std::byte{6});
+  CHECK(pair.alpha.events.disk_lost);
+  // What the kernel fills late is nobody else's.
+  pair.world.run_until([] { return false; }, 20'000'000);
+  CHECK_EQ(client.read(0, 65536).size(), 65536u);
+}
+
+TEST(a_detached_primary_attaches_again_and_is_resynced) {
+  Pair pair;
+  CHECK(pair.in_sync());
+  Client client(pair.alpha);
+  CHECK(client.serve_and_connect());
+  CHECK_EQ(client.write(0, std::byte{1}, 65536), 0u);
+  CHECK_EQ(pair.alpha.detach(false), 0);
+  CHECK(!pair.alpha.events.disk_lost);
+  CHECK_EQ(client.write(4096, std::byte{2}, 4096), 0u);
+  CHECK_EQ(client.write(20u << 20, std::byte{3}, 4096), 0u);
+  CHECK_EQ(pair.alpha.attach_again(), 0);
+  CHECK((pair.state(pair.alpha).flags & meta::kConsistent) == 0);
+  // Held until the resync is established.
+  const std::vector<std::byte> data(4096, std::byte{4});
+  client.request(1, 24u << 20, 4096, data.data());
+  pair.world.run_until([] { return false; }, 50'000);
+  CHECK(fixture::connect(pair.world, pair.alpha, 0, pair.beta, 0));
+  const uint64_t uuid = pair.state(pair.beta).current_uuid;
+  const uint32_t before = pair.alpha.events.finished;
+  CHECK_EQ(fixture::establish(pair.alpha, 0, engine::ResyncRole::kTarget, uuid), 0);
+  CHECK_EQ(fixture::establish(pair.beta, 0, engine::ResyncRole::kSource, kUuid), 0);
+  CHECK_EQ(client.reply(), 0u);
+  CHECK(pair.world.run_until([&] { return pair.alpha.events.finished > before; }, 600'000'000));
+  CHECK(pair.state(pair.alpha).current_uuid == pair.state(pair.beta).current_uuid);
+  CHECK(fixture::same_data(pair.world, pair.alpha, pair.beta));
+  CHECK_EQ(client.write(28u << 20, std::byte{5}, 4096), 0u);
+  CHECK(pair.world.read_back(pair.alpha.disk, 28u << 20, 1) ==
+        pair.world.read_back(pair.beta.disk, 28u << 20, 1));
+}
+
+TEST(the_last_copy_is_detached_by_force_only) {
+  Pair pair;
+  CHECK_EQ(pair.alpha.attach(), 0);
+  pair.alpha.make_up_to_date(kUuid);
+  Client client(pair.alpha);
+  CHECK(client.serve_and_connect());
+  CHECK_EQ(pair.alpha.detach(false), EBUSY);
+  CHECK_EQ(client.write(0, std::byte{1}, 4096), 0u);
+  CHECK_EQ(pair.alpha.detach(true), 0);
+  CHECK_EQ(client.write(0, std::byte{1}, 4096), kNbdEio);
+}
+
+TEST(an_attach_that_fails_leaves_the_primary_served) {
+  Pair pair;
+  CHECK(pair.in_sync());
+  Client client(pair.alpha);
+  CHECK(client.serve_and_connect());
+  CHECK_EQ(pair.alpha.detach(false), 0);
+  CHECK_EQ(client.write(0, std::byte{1}, 4096), 0u);
+  pair.disk().read_error = -EIO;
+  CHECK_EQ(pair.alpha.attach_again(), EIO);
+  CHECK_EQ(client.write(4096, std::byte{2}, 4096), 0u);
+  pair.disk() = {};
+  CHECK_EQ(pair.alpha.attach_again(), 0);
+}

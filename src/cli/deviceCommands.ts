@@ -1,5 +1,6 @@
 /**
- * The commands on one device that is up: promote, demote, disconnect, resync.
+ * The commands on one device that is up: promote, demote, attach, detach, disconnect,
+ * resync.
  */
 import type { ResourceName } from '../model/states';
 import { resourceArgument, UsageError } from './context';
@@ -27,6 +28,28 @@ export async function demote(context: Context, argument: string): Promise<number
   return context.withService(async (service) => {
     await service.device(resource, 'Demote', {});
     context.output.print(`${resource} is Secondary`);
+    return 0;
+  });
+}
+
+export async function attach(context: Context, argument: string): Promise<number> {
+  const resource = resourceArgument(argument);
+  return context.withService(async (service) => {
+    await service.device(resource, 'Attach', {});
+    context.output.print(`${resource} is attached`);
+    return 0;
+  });
+}
+
+export async function detach(
+  context: Context,
+  argument: string,
+  options: { readonly force?: boolean },
+): Promise<number> {
+  const resource = resourceArgument(argument);
+  return context.withService(async (service) => {
+    await service.device(resource, 'Detach', options.force === true ? { force: true } : {});
+    context.output.print(`${resource} is detached`);
     return 0;
   });
 }

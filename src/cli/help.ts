@@ -112,6 +112,20 @@ On a Secondary: copies what is out of sync from the peer that is UpToDate, or ev
       'blkmirror resync r0 --to beta',
     ],
   },
+  attach: {
+    summary: 'attach the backing disk again, after detach or a failure',
+    description: `
+Attaches the backing disk of the configuration. On a Primary the peers go on serving until the
+copy is resynced from one of them; clients notice nothing.`,
+    examples: ['blkmirror attach r0'],
+  },
+  detach: {
+    summary: 'go on without the backing disk',
+    description: `
+Lets the backing disk go, for its repair or replacement. A Primary goes on through an UpToDate
+peer; with none it is refused, unless --force, and clients get errors then.`,
+    examples: ['blkmirror detach r0', 'blkmirror detach r0 --force'],
+  },
   connect: {
     summary: 'connect to the peers, after disconnect or split brain',
     description: `

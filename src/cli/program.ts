@@ -6,7 +6,7 @@ import { Command, CommanderError } from 'commander';
 import { Context, UsageError } from './context';
 import type { GlobalOptions } from './context';
 import { connect, invalidate, invalidateRemote, outdate } from './copyCommands';
-import { demote, disconnect, promote, resumeIo, resync } from './deviceCommands';
+import { attach, demote, detach, disconnect, promote, resumeIo, resync } from './deviceCommands';
 import { createMdCommand, setup } from './diskCommands';
 import { COMMAND_HELP, PROGRAM_HELP, examplesText, unwrapped } from './help';
 import type { CommandName } from './help';
@@ -128,6 +128,10 @@ function addDeviceCommands(add: (name: CommandName, run: Action) => Command): vo
     .argument(...RESOURCE)
     .option('--force', 'declare this copy UpToDate, whatever it is');
   add('demote', demote as Action).argument(...RESOURCE);
+  add('attach', attach as Action).argument(...RESOURCE);
+  add('detach', detach as Action)
+    .argument(...RESOURCE)
+    .option('--force', 'also the last good copy; do not wait for a disk that hangs');
   add('resync', resync as Action)
     .argument(...RESOURCE)
     .option('--full', 'copy everything')

@@ -21,6 +21,8 @@ import type { ManagedObjects, Properties } from './statusMap';
 import { noService } from './words';
 
 export type DeviceMethod =
+  | 'Attach'
+  | 'Detach'
   | 'Promote'
   | 'Demote'
   | 'Connect'

@@ -82,6 +82,16 @@ export function deviceInterface(
         await device.demote();
         return [];
       },
+      Attach: async ([given]) => {
+        readOptions(given, {});
+        await device.attach();
+        return [];
+      },
+      Detach: async ([given]) => {
+        const options = readOptions(given, { force: 'b' });
+        await device.detach({ force: options.force ?? false });
+        return [];
+      },
       Resync: async ([given]) => [await startResync(service, device, given)],
       Connect: async ([given]) => {
         const options = readOptions(given, {

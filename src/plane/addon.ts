@@ -45,6 +45,11 @@ export type RawDeviceEvent =
       readonly message: string;
     };
 
+/** Disks on their way to the data plane; opaque. */
+export interface ClaimedDisks {
+  readonly disks: unknown;
+}
+
 export interface RawDevice {
   connectLink(ticket: number, slot: number, fd: number, incarnation: number): boolean;
   closeLink(slot: number, incarnation: number): void;
@@ -54,6 +59,10 @@ export interface RawDevice {
   /** Creates the socket, or throws. */
   serve(ticket: number, socketPath: string, exportName: string): boolean;
   withdraw(ticket: number, force: boolean): boolean;
+  /** Claims the disks again: what attach() takes. */
+  claimDisks(): Promise<ClaimedDisks>;
+  attach(ticket: number, disks: ClaimedDisks): boolean;
+  detach(ticket: number, force: boolean): boolean;
   updateMetadata(ticket: number, patch: MetadataPatch): boolean;
   supplyUuids(uuids: readonly bigint[]): void;
   setOptions(options: DeviceOptions): void;

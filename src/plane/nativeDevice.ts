@@ -180,6 +180,19 @@ export class NativeDevice implements DevicePlane {
     return this.raw.metadata();
   }
 
+  async detachDisk(force: boolean): Promise<void> {
+    await this.command('detaching', DISK_CODES, (ticket) => this.raw.detach(ticket, force));
+  }
+
+  async attachDisk(): Promise<Metadata> {
+    this.checkOpen();
+    const disks = await this.raw.claimDisks().catch((error: unknown) => {
+      throw toPlaneError(error, DISK_CODES);
+    });
+    await this.command('attaching', DISK_CODES, (ticket) => this.raw.attach(ticket, disks));
+    return this.raw.metadata();
+  }
+
   supplyUuids(uuids: readonly bigint[]): void {
     uuids.forEach(checkUuid);
     this.raw.supplyUuids(uuids);

@@ -263,6 +263,18 @@ export interface DevicePlane {
   statistics(): DeviceStatistics;
 
   /**
+   * Without a backing disk from here on, as after `diskFailed`; resolves when it is closed, with
+   * `force` at once. @throws DeviceInUse when a Primary would be without data, unless `force`
+   */
+  detachDisk(force: boolean): Promise<void>;
+  /**
+   * Claims and attaches the disk again. All links are closed; a Primary goes on by its peers
+   * until a connection is established as the target of a resync.
+   * @throws NotAttached, DeviceInUse (also: operations of the old disk are still in the kernel)
+   */
+  attachDisk(): Promise<Metadata>;
+
+  /**
    * Gives a connection to the data plane as link `slot`, which may then carry control frames.
    * `incarnation` is larger than any before on that slot. An older link of the slot is closed
    * first; resolves when everything wholly received on it has been applied.

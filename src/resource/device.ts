@@ -38,6 +38,10 @@ export interface MirrorDevice {
   promote(options: { readonly force: boolean }): Promise<void>;
   demote(): Promise<void>;
   resync(request: ResyncRequest): Promise<ResyncRun>;
+  /** The backing disk of the configuration, after it was detached; a Primary is resynced first. */
+  attach(): Promise<void>;
+  /** Without a disk; a Primary is served by its peers. @throws NotUpToDate unless `force` */
+  detach(options: { readonly force: boolean }): Promise<void>;
   /** The local copy becomes Inconsistent and is copied anew. */
   invalidate(): Promise<void>;
   /** The peer's copy becomes Inconsistent and is copied anew from here. */

@@ -25,6 +25,7 @@ import type {
   ResyncRequest,
   ResyncRun,
 } from './device';
+import { DiskCommands } from './diskCommands';
 import { Fencing } from './fencing';
 import type { Hello } from './hello';
 import { formatRefusal } from './hello';
@@ -64,6 +65,7 @@ export class Resource implements MirrorDevice {
   private readonly roles: RoleCommands;
   private readonly resyncs: ResyncCommands;
   private readonly surrender: Surrender;
+  private readonly disks: DiskCommands;
   private closed: Promise<void> | undefined;
 
   /** Attaches the copy and begins to connect; needs no peer. @throws what attach() throws */
@@ -115,6 +117,7 @@ export class Resource implements MirrorDevice {
     this.reactions = new Reactions(core, connections, review, progress, fencing, surrender);
     this.roles = new RoleCommands(core, connections, this.reactions.desk, fencing);
     this.surrender = new Surrender(core, connections, this.roles);
+    this.disks = new DiskCommands(core, connections);
     this.resyncs = new ResyncCommands(core, connections, (peer) => this.progress.of(peer));
     for (const peer of core.gate.snapshot().peers.keys()) {
       connections.set(peer, new PeerConnection(core, peer, this.reactions.hooks()));
@@ -172,6 +175,14 @@ export class Resource implements MirrorDevice {
 
   outdate(): Promise<void> {
     return this.command(() => this.roles.outdate());
+  }
+
+  attach(): Promise<void> {
+    return this.command(() => this.disks.attach());
+  }
+
+  detach(options: { readonly force: boolean }): Promise<void> {
+    return this.command(() => this.disks.detach(options.force));
   }
 
   connect({ peer, discardMyData, dryRun = false }: ConnectOptions): Promise<void> {

@@ -90,6 +90,14 @@ export class FakeDevice implements RunningDevice {
     return Promise.resolve();
   }
 
+  async attach(): Promise<void> {
+    this.command('attach');
+  }
+
+  async detach(options: object): Promise<void> {
+    this.command('detach', options);
+  }
+
   async invalidate(): Promise<void> {
     this.command('invalidate');
   }

@@ -200,10 +200,30 @@ export class MemoryDevice implements DevicePlane {
 
   /** The disk fails. While serving, peers in sync stay connected and serve. */
   fail(detail: string): void {
+    this.loseDisk();
+    this.emit({ type: 'diskFailed', detail });
+  }
+
+  private loseDisk(): void {
     const inSync = this.serving === undefined ? [] : this.servingPeers();
     this.lost = { currentUuid: this.current(), shared: true };
-    this.emit({ type: 'diskFailed', detail });
     for (const link of this.links.values()) if (!inSync.includes(link)) link.end.close();
+  }
+
+  async detachDisk(): Promise<void> {
+    await this.pause('detachDisk');
+    this.loseDisk();
+  }
+
+  async attachDisk(): Promise<Metadata> {
+    await this.pause('attachDisk');
+    if (this.lost === undefined) throw new MirrorError('DeviceInUse', 'there is a disk');
+    this.lost = undefined;
+    this.disk.attach([]);
+    const serving = this.serving !== undefined;
+    this.disk.patch({ primaryIndicator: serving, ...(serving ? { consistent: false } : {}) });
+    for (const link of this.links.values()) link.end.close();
+    return this.metadata();
   }
 
   private servingPeers(): MemoryLink[] {

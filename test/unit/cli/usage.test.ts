@@ -11,22 +11,31 @@ test('the version', async () => {
 test('help names every command, and examples', async () => {
   const { exit, out, err } = await terminal.run('--help');
   expect([exit, err]).toEqual([0, '']);
-  const commands = 'create-md up down promote demote resync connect disconnect status events setup';
+  const commands =
+    'create-md up down promote demote attach detach resync connect disconnect status events setup';
   for (const command of commands.split(' ')) expect(out).toMatch(new RegExp(`^  ${command} `, 'm'));
   expect(out).toContain('Examples:\n  blkmirror create-md r0');
 });
 
-test.each(['create-md', 'up', 'down', 'promote', 'demote', 'resync', 'connect', 'disconnect'])(
-  'help of %s',
-  async (command) => {
-    const { exit, out, err } = await terminal.run(command, '--help');
-    expect([exit, err]).toEqual([0, '']);
-    expect(out).toContain(`Usage: blkmirror ${command} `);
-    expect(out).toContain('Global Options:');
-    expect(out).toMatch(/Examples:\n {2}blkmirror /);
-    expect((await terminal.run('help', command)).out).toBe(out);
-  },
-);
+test.each([
+  'create-md',
+  'up',
+  'down',
+  'promote',
+  'demote',
+  'attach',
+  'detach',
+  'resync',
+  'connect',
+  'disconnect',
+])('help of %s', async (command) => {
+  const { exit, out, err } = await terminal.run(command, '--help');
+  expect([exit, err]).toEqual([0, '']);
+  expect(out).toContain(`Usage: blkmirror ${command} `);
+  expect(out).toContain('Global Options:');
+  expect(out).toMatch(/Examples:\n {2}blkmirror /);
+  expect((await terminal.run('help', command)).out).toBe(out);
+});
 
 test.each<[string, string]>([
   ['', 'which command? see: blkmirror --help'],

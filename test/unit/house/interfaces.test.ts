@@ -11,6 +11,7 @@ const CONTRACT: Readonly<Record<string, readonly string[]>> = {
   Manager: ['Up', 'Down', 'Reload', 'Version', 'NodeName'],
   Device: [
     ...['Promote', 'Demote', 'Resync', 'Connect', 'Disconnect', 'Invalidate'],
+    ...['Attach', 'Detach'],
     ...['Name', 'Role', 'DiskState', 'DevicePath', 'NbdSocket', 'SizeBytes', 'Protocol'],
     ...['CurrentUuid', 'Suspended', 'SuspendedReason', 'MayPromote', 'ResumeIo'],
   ],

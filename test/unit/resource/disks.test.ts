@@ -61,3 +61,38 @@ test.each(['detach', 'call-local-io-error'] as const)('with %s', async (onIoErro
   const runs = onIoError === 'detach' ? 0 : 1;
   expect(beta().handled.filter((line) => line.startsWith('local-io-error'))).toHaveLength(runs);
 });
+
+test('detached and attached again, a Primary is resynced and serves itself', async () => {
+  await world.upInSync();
+  await world.do(alpha().resource.detach({ force: false }));
+  await world.reach(served);
+  expect(alpha().changes.some((change) => change.type === 'failed')).toBe(false);
+  alpha().device.write(3, 'by the peer');
+  await world.do(alpha().resource.attach());
+  await world.reach(() => alpha().sees('beta') && beta().sees('alpha'));
+  expect(alpha().resource.status()).toMatchObject({ role: 'Primary', diskState: 'UpToDate' });
+  expect(alpha().disk.blocks.get(3)).toBe('by the peer');
+});
+
+test('a Secondary attaches again and is resynced', async () => {
+  await world.upInSync();
+  await world.do(beta().resource.detach({ force: false }));
+  alpha().device.write(3, 'alone');
+  await world.do(beta().resource.attach());
+  await world.reach(() => alpha().sees('beta') && beta().sees('alpha'));
+  expect(beta().disk.blocks.get(3)).toBe('alone');
+});
+
+test('the last good copy of a Primary is neither detached nor attached again', async () => {
+  await world.upInSync();
+  await world.do(beta().resource.disconnect({}));
+  await world.reach(() => alpha().peer('beta').connectionState !== 'Connected');
+  const refusal = { code: 'NotUpToDate' };
+  await expect(world.do(alpha().resource.detach({ force: false }))).rejects.toMatchObject(refusal);
+  expect(alpha().resource.status().diskState).toBe('UpToDate');
+  await world.do(alpha().resource.detach({ force: true }));
+  await expect(world.do(alpha().resource.attach())).rejects.toMatchObject(refusal);
+  await world.do(alpha().resource.demote());
+  await world.do(alpha().resource.attach());
+  expect(alpha().resource.status().diskState).toBe('UpToDate');
+});
