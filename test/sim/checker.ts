@@ -19,6 +19,8 @@ const LOOKS_BETWEEN_DEADLINES = 64;
 /** A resync under way: what its source had. */
 interface Copying {
   readonly source: Machine;
+  /** The target had all of that generation before: it must not lose what a weak source lacks. */
+  readonly held: boolean;
   branch: Branch;
   weak: boolean;
 }
@@ -145,8 +147,10 @@ export class Checker implements Observer {
       const what = `${lost} acknowledged writes that only ${target.name} has`;
       throw new Violation(`${what} are overwritten from ${source.name} without an order`);
     }
+    const same = copy.branch === from.branch && copy.uuid === from.uuid;
+    const held = same && !copy.mixed && !copy.weak && !copy.givenUp;
     copy.mixed = true;
-    this.copying.set(target, { source, branch: from.branch, weak: from.weak });
+    this.copying.set(target, { source, held, branch: from.branch, weak: from.weak });
   }
 
   private resyncEnds(target: Machine): void {
@@ -158,8 +162,7 @@ export class Checker implements Observer {
     if (copying.source.isUp) this.meet(target, copying.source);
   }
 
-  private adopt(copy: Copy, { branch, weak }: Copying): void {
-    const held = copy.branch === branch && !copy.weak && !copy.servedMixed && !copy.givenUp;
+  private adopt(copy: Copy, { branch, weak, held }: Copying): void {
     this.branches.place(copy, branch);
     copy.weak = weak && !held;
   }

@@ -116,6 +116,7 @@ function reconcile(story: Story, machine: Machine, other: Machine, round: number
   if (connectionState === 'StandAlone') {
     if (reason.startsWith('split brain')) decide(story, machine, other, round);
     else if (reason.startsWith('reverted')) takeBack(story, machine, round);
+    else if (reason.startsWith('unrelated')) recreate(story, machine, other);
     else connect(story, machine);
   } else if (connectionState === 'Connected' && replicationState === 'Off' && round > 1) {
     unblock(story, machine, other, round);
@@ -146,6 +147,26 @@ function decide(story: Story, machine: Machine, other: Machine, round: number): 
   if (machine.isPrimary) demote(story, machine);
   else if (round % 4 === 3) takeBack(story, machine, 0);
   else giveUp(story, machine, () => discard(machine));
+}
+
+/** Both were promoted by force before they ever met: one of them begins anew. */
+function recreate(story: Story, machine: Machine, other: Machine): void {
+  const [, second] = [machine, other].sort((a, b) => (a.name < b.name ? -1 : 1));
+  const victim = second?.isPrimary === true && !(machine.isPrimary && other.isPrimary);
+  const chosen = victim ? story.machines.find((one) => !one.isPrimary) : second;
+  if (chosen !== machine) {
+    connect(story, machine);
+    return;
+  }
+  if (machine.isPrimary) {
+    demote(story, machine);
+    return;
+  }
+  giveUp(story, machine, async () => {
+    await machine.down();
+    await machine.create(true);
+    await machine.start();
+  });
 }
 
 function takeBack(story: Story, machine: Machine, round: number): void {

@@ -3,10 +3,9 @@
  * when an invariant does not hold.
  */
 import { ORDERS, RECOVERIES } from './administrator';
-import { Cluster, DISK } from './cluster';
+import { Cluster } from './cluster';
 import { ENDS, FAULTS } from './faults';
 import { compare, heal } from './healing';
-import type { Machine } from './machine';
 import { drawPlan } from './plan';
 import type { Plan } from './plan';
 import type { SimAddon } from './simAddon';
@@ -122,7 +121,7 @@ class History {
     const { cluster, story } = this;
     for (const machine of cluster.machines) {
       machine.boot();
-      cluster.finish(create(machine, cluster.machines.length), 'create-md');
+      cluster.finish(machine.create(false), 'create-md');
       cluster.finish(machine.start(), 'up');
     }
     const [first] = cluster.machines;
@@ -164,19 +163,4 @@ class History {
       }
     }
   }
-}
-
-function create(machine: Machine, nodes: number): Promise<unknown> {
-  const { disk, metaDisk, name } = machine.place;
-  const resource = machine.config.name;
-  const maxPeers = Math.max(1, nodes - 1);
-  if (disk !== DISK) throw new Error('the disk has another name');
-  return machine.plane.createMetadata({
-    resource,
-    node: name,
-    disk,
-    metaDisk,
-    maxPeers,
-    force: false,
-  });
 }

@@ -173,6 +173,15 @@ export class Machine {
     this.host.say(`${this.name} starts`);
   }
 
+  /** As `blkmirror create-md`. */
+  create(force: boolean): Promise<void> {
+    const { disk, metaDisk, name } = this.place;
+    const { name: resource, nodes } = this.config;
+    const maxPeers = Math.max(1, nodes.length - 1);
+    const spec = { resource, node: name, disk, metaDisk, maxPeers, force };
+    return this.command('create-md', () => this.plane.createMetadata(spec));
+  }
+
   /** As `blkmirror up`. */
   start(): Promise<void> {
     return this.command('up', () => this.open(present(this.life, 'the daemon runs')));
