@@ -23,6 +23,8 @@ export interface Copy {
   uuid: bigint;
   /** Its node lost power since it was known to hold all: what was not flushed may be missing. */
   weak: boolean;
+  /** It crashed since it was in sync: of two such copies rule 7 takes the last Primary's. */
+  crashed: boolean;
   /** A resync of it has begun and not finished: it holds nothing for certain. */
   mixed: boolean;
   /** Writes were acknowledged on it while it was mixed. */
@@ -46,6 +48,7 @@ export class Branches {
         branch: 0,
         uuid: 0n,
         weak: false,
+        crashed: false,
         mixed: false,
         servedMixed: false,
         givenUp: false,

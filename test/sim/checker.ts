@@ -81,6 +81,7 @@ export class Checker implements Observer {
 
   crashed(machine: Machine, how: 'process' | 'power'): void {
     const copy = this.branches.copy(machine);
+    copy.crashed = true;
     if (how === 'power') copy.weak = true;
     this.left(machine);
   }
@@ -148,7 +149,7 @@ export class Checker implements Observer {
       throw new Violation(`${what} are overwritten from ${source.name} without an order`);
     }
     const same = copy.branch === from.branch && copy.uuid === from.uuid;
-    const held = same && !copy.mixed && !copy.weak && !copy.givenUp;
+    const held = same && !copy.mixed && !copy.weak && !copy.crashed && !copy.givenUp;
     copy.mixed = true;
     this.copying.set(target, { source, held, branch: from.branch, weak: from.weak });
   }
@@ -165,6 +166,7 @@ export class Checker implements Observer {
   private adopt(copy: Copy, { branch, weak, held }: Copying): void {
     this.branches.place(copy, branch);
     copy.weak = weak && !held;
+    copy.crashed = false;
   }
 
   /** Nothing is out of sync between them, they say. */
@@ -179,6 +181,7 @@ export class Checker implements Observer {
     const { weak } = from;
     this.branches.place(to, from.branch);
     to.weak = weak;
+    a.crashed = b.crashed = false;
     this.meet(one, two);
   }
 

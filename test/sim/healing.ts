@@ -89,8 +89,20 @@ function nudge(story: Story, round: number): void {
 /** A copy that failed is attached anew, a daemon that could not bring it up tries again. */
 function restart(story: Story, machine: Machine): void {
   if (!machine.running) story.boot(machine);
-  else if (!machine.isUp && machine.pending.size === 0) story.order(machine.start());
+  else if (!machine.isUp && machine.pending.size === 0) bringUp(story, machine);
   else if (hasNoDisk(machine)) story.crash(machine, 'process');
+}
+
+/** Metadata that is damaged beyond its second slot is made anew. */
+function bringUp(story: Story, machine: Machine): void {
+  if (machine.failure?.message.includes('create-md') !== true) {
+    story.order(machine.start());
+    return;
+  }
+  giveUp(story, machine, async () => {
+    await machine.create(true);
+    await machine.start();
+  });
 }
 
 function hasNoDisk(machine: Machine): boolean {
@@ -142,6 +154,9 @@ function decide(story: Story, machine: Machine, other: Machine, round: number): 
   const victim = second?.isPrimary === true && first?.isPrimary === false ? first : second;
   if (victim !== machine) {
     connect(story, machine);
+    // Who has not heard of the split brain itself is told by the other one.
+    const told = other.isUp && other.peer(machine).connectionState !== 'StandAlone';
+    if (told && round > 2 && !other.isPrimary) giveUp(story, other, () => discard(other));
     return;
   }
   if (machine.isPrimary) demote(story, machine);
