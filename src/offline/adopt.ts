@@ -37,7 +37,7 @@ export async function checkAdopted(
 the disk back its size`
     : `${disk} holds ${words} that ends at ${end}, and metadata would begin at \
 ${plan.deviceBytes}; shrink it by at least ${end - plan.deviceBytes} bytes, make the disk larger \
-by ${end - plan.deviceBytes}, or name a meta-disk of at least ${plan.metadataBytes} bytes`;
+by as much and a little more, or name a meta-disk of at least ${plan.metadataBytes} bytes`;
   throw new MirrorError('NotAttached', message);
 }
 
