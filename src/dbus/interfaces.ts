@@ -82,16 +82,7 @@ export function deviceInterface(
         await device.demote();
         return [];
       },
-      Attach: async ([given]) => {
-        readOptions(given, {});
-        await device.attach();
-        return [];
-      },
-      Detach: async ([given]) => {
-        const options = readOptions(given, { force: 'b' });
-        await device.detach({ force: options.force ?? false });
-        return [];
-      },
+      ...diskMethods(device),
       Resync: async ([given]) => [await startResync(service, device, given)],
       Connect: async ([given]) => {
         const options = readOptions(given, {
@@ -134,6 +125,21 @@ export function deviceInterface(
       },
     },
     properties: () => deviceProperties(device.status()),
+  };
+}
+
+function diskMethods(device: MirrorDevice): ExportedInterface['methods'] {
+  return {
+    Attach: async ([given]) => {
+      readOptions(given, {});
+      await device.attach();
+      return [];
+    },
+    Detach: async ([given]) => {
+      const options = readOptions(given, { force: 'b' });
+      await device.detach({ force: options.force ?? false });
+      return [];
+    },
   };
 }
 
