@@ -26,6 +26,7 @@ void Attach::start(const AttachSpec& spec, Completion& completion) {
     parts_.disk_io.take_again();
   } else {
     parts_.options = spec.options;
+    parts_.protocol = spec.protocol;
     parts_.meta_disk = spec.meta_disk;
     parts_.internal = spec.internal;
   }

@@ -1,5 +1,7 @@
-// A flush on the Primary: every write answered before is on stable storage on this copy and on
-// every receiving peer when it is answered. Also run, without a client, at demotion.
+// A flush on the Primary: every write answered before is on stable storage on this copy when it is
+// answered, and in protocol C on every receiving peer. In A and B it is a barrier there: a peer
+// finishes what was sent before, flushes, and only then starts what was sent after; the answer
+// awaits what a write's does. At demotion, without a client, every peer's flush is awaited.
 #pragma once
 
 #include <cstdint>
@@ -20,17 +22,21 @@ class FlushPath {
 
   void submit(nbd::Piece& piece);
   // The flush of a demotion, after the last client: nobody is told that anything reached a copy
-  // that misses it, so it alone begins no generation.
+  // that misses it, so it alone begins no generation. Unless a write was answered that a peer,
+  // lost since, may lack (protocol A). It awaits every peer's flush in every protocol.
   void submit_last(nbd::Piece& piece);
   // Flushes held because no copy could be flushed: again, or in vain (data_access).
   void retry();
   void fail_held();
-  bool idle() const { return flushes_.used() == 0; }
+  uint32_t in_flight() const { return flushes_.used(); }
+  bool idle() const { return in_flight() == 0; }
 
  private:
   struct Flush {
     FlushPath* path = nullptr;
-    nbd::Piece* piece = nullptr;
+    nbd::Piece* piece = nullptr;  // null: answered
+    bool tracked = false;  // not reported by every peer
+    bool passed = false;   // the gate has it, or had it
     disk::Job job;
     Outstanding item;
     HeldAck held;
@@ -38,11 +44,15 @@ class FlushPath {
   };
 
   static void local_flushed(disk::Job& job, int error);
+  static void acknowledged(Outstanding& item);
   static void flushed_everywhere(Outstanding& item);
   static void answer(HeldAck& held);
   void begin(nbd::Piece& piece, Flush& flush);
   void hold(Flush& flush);
+  bool kept(const Flush& flush) const;
+  void pass(Flush& flush);
   void finish(Flush& flush, int error);
+  void recycle(Flush& flush);
 
   Parts& parts_;
   nbd::Piece* last_ = nullptr;

@@ -83,7 +83,8 @@ void GenerationGate::rotate() {
   began_diskless_ = parts_.failed;
   before_uuid_ = parts_.superblock().current_uuid;
   meta::rotate_uuid(parts_.superblock(), missing, uuid);
-  parts_.acks.admit(item_, parts_.peers.receiving(), parts_.io.now_us());
+  // Durable everywhere, in every protocol.
+  parts_.acks.admit(item_, parts_.peers.receiving(), Protocol::kC, parts_.io.now_us());
   announce(uuid, missing);
   if (began_diskless_) {
     parts_.acks.local_done(item_);

@@ -23,6 +23,13 @@ struct Completion {
   void* owner = nullptr;
 };
 
+// When a write is acknowledged, beside the local disk's completion: a peer's share of it.
+enum class Protocol : uint8_t {
+  kA,  // its frame is in the kernel's send buffer
+  kB,  // the peer has received it
+  kC,  // the peer has written it
+};
+
 // What becomes of a copy whose disk cannot read or write data (on-io-error of DRBD).
 enum class IoErrorPolicy : uint8_t {
   kDetach,  // it goes without a backing disk; a Primary serves from its peers
@@ -50,6 +57,7 @@ struct AttachSpec {
   uint64_t last_superblock = 0;  // offset where it was last seen; 0: not known
   uint32_t block = 512;          // logical block size of the data disk
   bool fast_zero = false;        // the data disk is known to zero without writing
+  Protocol protocol = Protocol::kC;  // the same on every node
   Options options;
 };
 
@@ -124,6 +132,8 @@ struct Statistics {
   std::atomic<uint64_t> read_bytes{0};
   std::atomic<uint64_t> written_bytes{0};
   std::atomic<uint64_t> writes{0};
+  // Writes and flushes that are not answered, or not reported written by every peer they went to.
+  std::atomic<uint32_t> in_flight{0};
   std::atomic<uint64_t> metadata_writes{0};
   std::atomic<uint64_t> hot_extents{0};
   std::atomic<uint32_t> client_count{0};

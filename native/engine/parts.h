@@ -81,6 +81,7 @@ struct Parts final : public nbd::Backend {
   bool is_attached = false;
   bool failed = false;
   Options options;
+  Protocol protocol = Protocol::kC;
   io::DiskId meta_disk = io::kNoDisk;
   bool internal = true;
 

@@ -270,6 +270,8 @@ const char* Peers::dispatch(Peer& peer, const peer::FrameHeader& header,
       return parts_.receive.on_new_uuid(peer, header, payload);
     case peer::FrameType::kWritten:
       return on_written(peer, payload);
+    case peer::FrameType::kReceived:
+      return on_received(peer, payload);
     case peer::FrameType::kBitmapPage:
       return parts_.exchange.on_page(peer, header, payload);
     case peer::FrameType::kBitmapEnd:
@@ -324,11 +326,27 @@ void Peers::on_bulk(peer::Link& link, const peer::FrameHeader& header, Buffer& b
 const char* Peers::on_written(Peer& peer, std::span<const std::byte> payload) {
   BM_ASSERT(payload.size() % 8 == 0);
   for (size_t at = 0; at < payload.size(); at += 8) {
-    if (!parts_.acks.reported(peer.slot, load_be64(payload.data() + at))) {
+    if (!parts_.acks.written(peer.slot, load_be64(payload.data() + at))) {
       return "a report of a write that was not sent";
     }
   }
   return nullptr;
+}
+
+const char* Peers::on_received(Peer& peer, std::span<const std::byte> payload) {
+  BM_ASSERT(payload.size() % 8 == 0);
+  if (parts_.protocol != Protocol::kB) return "a report that only protocol B has";
+  for (size_t at = 0; at < payload.size(); at += 8) {
+    if (!parts_.acks.received(peer.slot, load_be64(payload.data() + at))) {
+      return "a report of a write that was not sent";
+    }
+  }
+  return nullptr;
+}
+
+void Peers::on_sent(peer::Link& link, uint64_t sequence) {
+  BM_ASSERT(parts_.protocol == Protocol::kA);
+  parts_.acks.sent(link.slot(), sequence);
 }
 
 // Bits first, then whatever waited for the peer (rule 1).

@@ -74,6 +74,7 @@ class Peers final : public peer::LinkOwner {
   void on_frame(peer::Link& link, const peer::FrameHeader& header,
                 std::span<const std::byte> payload) override;
   void on_bulk(peer::Link& link, const peer::FrameHeader& header, Buffer& buffer) override;
+  void on_sent(peer::Link& link, uint64_t sequence) override;
   void on_lost(peer::Link& link, peer::LinkLoss loss, const char* detail) override;
   void on_closed(peer::Link& link) override;
 
@@ -83,6 +84,7 @@ class Peers final : public peer::LinkOwner {
   // Null, or what is wrong with the frame.
   const char* dispatch(Peer& peer, const peer::FrameHeader& header,
                        std::span<const std::byte> payload);
+  const char* on_received(Peer& peer, std::span<const std::byte> payload);
   const char* on_written(Peer& peer, std::span<const std::byte> payload);
 
   Parts& parts_;

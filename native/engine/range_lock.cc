@@ -26,6 +26,7 @@ bool RangeLock::acquire(RangeEntry& entry) {
   BM_ASSERT(entry.offset / limits::kExtentBytes ==
             (entry.offset + entry.length - 1) / limits::kExtentBytes);
   Bucket& list = bucket(entry.offset);
+  entry.settled = false;
   list.push_back(entry);
   entry.held = free_before(list, entry);
   if (!entry.held) waiting_ += 1;
@@ -35,13 +36,32 @@ bool RangeLock::acquire(RangeEntry& entry) {
 void RangeLock::release(RangeEntry& entry) {
   BM_ASSERT(entry.link.linked());
   Bucket& list = bucket(entry.offset);
-  list.remove(entry);
+  list.remove(entry);  // or from the settled ones
+  if (entry.settled) {
+    entry.settled = false;
+    return;
+  }
   if (!entry.held) {
     BM_ASSERT(waiting_ > 0);
     waiting_ -= 1;
   }
   entry.held = false;
-  // granted() may acquire and release others, so the search begins anew after each grant.
+  grant(list);
+}
+
+void RangeLock::settle(RangeEntry& entry) {
+  BM_ASSERT(entry.link.linked());
+  BM_ASSERT(entry.held);
+  Bucket& list = bucket(entry.offset);
+  list.remove(entry);
+  entry.held = false;
+  entry.settled = true;
+  settled_[hash(entry.offset)].push_back(entry);
+  grant(list);
+}
+
+// granted() may acquire and release others, so the search begins anew after each grant.
+void RangeLock::grant(Bucket& list) {
   bool again = waiting_ > 0;
   while (again) {
     again = false;
@@ -56,17 +76,22 @@ void RangeLock::release(RangeEntry& entry) {
   }
 }
 
-bool RangeLock::busy(uint64_t offset, uint32_t length) {
-  BM_ASSERT(length > 0);
-  Bucket& list = bucket(offset);
+bool RangeLock::overlaps(Bucket& list, uint64_t offset, uint32_t length) {
   for (RangeEntry* entry = list.front(); entry != nullptr; entry = list.next(*entry)) {
     if (overlap(*entry, offset, length)) return true;
   }
   return false;
 }
 
+bool RangeLock::busy(uint64_t offset, uint32_t length) {
+  BM_ASSERT(length > 0);
+  return overlaps(bucket(offset), offset, length);
+}
+
 bool RangeLock::extent_busy(uint64_t extent) {
-  return busy(extent * limits::kExtentBytes, limits::kExtentBytes);
+  const uint64_t offset = extent * limits::kExtentBytes;
+  return busy(offset, limits::kExtentBytes) ||
+         overlaps(settled_[hash(offset)], offset, limits::kExtentBytes);
 }
 
 }  // namespace blkmirror::engine

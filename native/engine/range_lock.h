@@ -17,6 +17,7 @@ struct RangeEntry {
   uint64_t offset = 0;
   uint32_t length = 0;
   bool held = false;
+  bool settled = false;
   ListLink link;
 };
 
@@ -24,9 +25,11 @@ class RangeLock {
  public:
   // True when the range is the caller's at once; else granted() is called later.
   bool acquire(RangeEntry& entry);
-  // Gives up a range, held or still waited for, and grants what waited for it.
+  // Gives up a range, held, settled or still waited for, and grants what waited for it.
   void release(RangeEntry& entry);
-  // Whether any entry overlaps.
+  // Others may have the held range from now on, but its extent counts as busy until release().
+  void settle(RangeEntry& entry);
+  // Whether any entry that is not settled overlaps.
   bool busy(uint64_t offset, uint32_t length);
   bool extent_busy(uint64_t extent);
 
@@ -34,10 +37,14 @@ class RangeLock {
   using Bucket = List<RangeEntry, &RangeEntry::link>;
   static constexpr uint32_t kBuckets = 1024;
 
-  Bucket& bucket(uint64_t offset) { return buckets_[(offset / limits::kExtentBytes) % kBuckets]; }
+  static uint64_t hash(uint64_t offset) { return (offset / limits::kExtentBytes) % kBuckets; }
+  Bucket& bucket(uint64_t offset) { return buckets_[hash(offset)]; }
+  static bool overlaps(Bucket& bucket, uint64_t offset, uint32_t length);
+  void grant(Bucket& bucket);
   static bool free_before(Bucket& bucket, RangeEntry& entry);
 
   Bucket buckets_[kBuckets];
+  Bucket settled_[kBuckets];
   uint32_t waiting_ = 0;
 };
 

@@ -23,10 +23,11 @@ ReceivePath::ReceivePath(Parts& parts) : parts_(parts), items_(limits::kFramesIn
   }
 }
 
-const char* ReceivePath::refusal(const Peer& peer) const {
+const char* ReceivePath::refusal(const Peer& peer, uint64_t sequence) {
   if (!peer.receiving) return "a write before the connection was established";
   if (parts_.failed) return "a write for a copy without a backing disk";
-  return parts_.serving.on() ? "a write while this node is Primary" : nullptr;
+  if (parts_.serving.on()) return "a write while this node is Primary";
+  return parts_.acks.follow(sequence) ? nullptr : "a sequence number far ahead of all others";
 }
 
 const char* ReceivePath::check_range(uint64_t offset, uint64_t length) const {
@@ -50,12 +51,13 @@ ReceivePath::Item* ReceivePath::take(Peer& peer, const peer::FrameHeader& header
   item->header = header;
   item->buffer = nullptr;
   item->length = 0;
+  item->turn = false;
   peer.applying += 1;
   return item;
 }
 
 const char* ReceivePath::on_data(Peer& peer, const peer::FrameHeader& header, Buffer& buffer) {
-  if (const char* wrong = refusal(peer)) return wrong;
+  if (const char* wrong = refusal(peer, header.sequence)) return wrong;
   if (const char* wrong = check_range(header.offset, header.payload_bytes)) return wrong;
   Item* item = take(peer, header);
   if (item == nullptr) return "more writes in flight than the protocol allows";
@@ -69,7 +71,7 @@ const char* ReceivePath::on_zeroes(Peer& peer, const peer::FrameHeader& header,
                                    std::span<const std::byte> payload) {
   BM_ASSERT(payload.size() == 8);
   const uint32_t length = load_be32(payload.data());
-  if (const char* wrong = refusal(peer)) return wrong;
+  if (const char* wrong = refusal(peer, header.sequence)) return wrong;
   if (const char* wrong = check_range(header.offset, length)) return wrong;
   Item* item = take(peer, header);
   if (item == nullptr) return "more writes in flight than the protocol allows";
@@ -88,12 +90,53 @@ void ReceivePath::begin_write(Item& item) {
   parts_.source.yield(*item.peer, item.header.offset, item.length);
   item.range.offset = item.header.offset;
   item.range.length = item.length;
-  if (parts_.ranges.acquire(item.range)) heat(item);
+  parts_.ranges.acquire(item.range);
+  arrange(item);
+}
+
+// Wholly received: reported in protocol B, and put in its place behind what came before.
+void ReceivePath::arrange(Item& item) {
+  BM_ASSERT(!item.turn);
+  if (parts_.protocol == Protocol::kC) {
+    item.turn = true;
+    start(item);
+    return;
+  }
+  if (parts_.protocol == Protocol::kB) item.peer->link->report_received(item.header.sequence);
+  Order& order = orders_[item.peer->slot];
+  order.later.push_back(item);
+  advance(order);
+}
+
+// Gives everyone a turn who need not wait for what is running.
+void ReceivePath::advance(Order& order) {
+  if (order.advancing) return;  // the outer call goes on
+  order.advancing = true;
+  for (Item* item = order.later.front(); item != nullptr; item = order.later.front()) {
+    const bool flush = item->header.type == peer::FrameType::kFlush;
+    const bool epoch = (item->header.flags & peer::kFlagEpoch) != 0;
+    if (order.running > 0 && (order.barrier || flush || epoch)) break;
+    order.later.remove(*item);
+    order.running += 1;
+    order.barrier = flush || (item->header.flags & peer::kFlagDurable) != 0;
+    item->turn = true;
+    start(*item);
+  }
+  order.advancing = false;
+}
+
+void ReceivePath::start(Item& item) {
+  BM_ASSERT(item.turn);
+  if (item.header.type == peer::FrameType::kFlush) {
+    flush(item);
+  } else if (item.range.held) {
+    heat(item);
+  }
 }
 
 void ReceivePath::range_granted(RangeEntry& range) {
   auto& item = *static_cast<Item*>(range.owner);
-  item.path->heat(item);
+  if (item.turn) item.path->heat(item);
 }
 
 void ReceivePath::heat(Item& item) {
@@ -146,16 +189,20 @@ void ReceivePath::written(disk::Job& job, int error) {
 }
 
 const char* ReceivePath::on_flush(Peer& peer, const peer::FrameHeader& header) {
-  if (const char* wrong = refusal(peer)) return wrong;
+  if (const char* wrong = refusal(peer, header.sequence)) return wrong;
   Item* item = take(peer, header);
   if (item == nullptr) return "more requests in flight than the protocol allows";
-  if (parts_.failed) {
-    finish(*item, false);
-    return nullptr;
-  }
-  item->job.done = flushed;
-  parts_.disk.flush(item->job);
+  arrange(*item);
   return nullptr;
+}
+
+void ReceivePath::flush(Item& item) {
+  if (parts_.failed) {
+    finish(item, false);
+    return;
+  }
+  item.job.done = flushed;
+  parts_.disk.flush(item.job);
 }
 
 void ReceivePath::flushed(disk::Job& job, int error) {
@@ -166,7 +213,7 @@ void ReceivePath::flushed(disk::Job& job, int error) {
 
 const char* ReceivePath::on_new_uuid(Peer& peer, const peer::FrameHeader& header,
                                      std::span<const std::byte> payload) {
-  if (const char* wrong = refusal(peer)) return wrong;
+  if (const char* wrong = refusal(peer, header.sequence)) return wrong;
   if (header.offset == 0 || header.offset == meta::kJustCreatedUuid) {
     return "a generation without an identifier";
   }
@@ -236,9 +283,15 @@ void ReceivePath::finish(Item& item, bool report) {
   if (item.buffer != nullptr) BufferPool::release(*item.buffer);
   item.buffer = nullptr;
   const bool same = peer.link->up() && peer.link->incarnation() == item.incarnation;
-  if (report && same) peer.link->acknowledge(item.header.sequence);
+  if (report && same) peer.link->report_written(item.header.sequence);
+  const bool ordered = item.turn && parts_.protocol != Protocol::kC;
   items_.give_back(item);
   parts_.peers.finish_applying(peer);
+  if (!ordered) return;
+  Order& order = orders_[peer.slot];
+  BM_ASSERT(order.running > 0);
+  order.running -= 1;
+  advance(order);
 }
 
 }  // namespace blkmirror::engine

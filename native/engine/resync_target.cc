@@ -75,6 +75,15 @@ Peer* ResyncTarget::source() {
   return nullptr;
 }
 
+uint32_t ResyncTarget::sources() {
+  uint32_t slots = 0;
+  for (uint32_t rest = parts_.peers.receiving(); rest != 0; rest &= rest - 1) {
+    const Peer& peer = parts_.peers.at(std::countr_zero(rest));
+    if (peer.resync == ResyncRole::kTarget) slots |= peer.bit();
+  }
+  return slots;
+}
+
 bool ResyncTarget::idle() const {
   for (const std::unique_ptr<Copy>& copy : copies_) {
     if (copy != nullptr && (copy->in_flight > 0 || copy->end_pending)) return false;

@@ -33,6 +33,8 @@ class ResyncTarget {
   void peer_lost(uint32_t slot);
   // The peer whose data a read that is out of sync here must come from, or null.
   Peer* source();
+  // Slots of the peers that this copy is brought up to date from.
+  uint32_t sources();
   // Whether the bitmap holds all that the source knows: before, every block counts as out of sync.
   bool union_known() const { return union_known_; }
 

@@ -20,6 +20,7 @@ WritePath::WritePath(Parts& parts) : parts_(parts), writes_(limits::kWritesInFli
     write.heat.done = extent_hot;
     write.job.done = local_written;
     write.item.missed = peer_missed;
+    write.item.acknowledged = acknowledged;
     write.item.finished = written_everywhere;
     write.held.release = answer;
   }
@@ -39,6 +40,7 @@ void WritePath::submit(nbd::Piece& piece) {
 void WritePath::begin(nbd::Piece& piece, Write& write) {
   write.piece = &piece;
   write.error = 0;
+  write.tracked = write.passed = false;
   write.range.offset = piece.offset;
   write.range.length = piece.length;
   if (parts_.ranges.acquire(write.range)) admit(write);
@@ -61,7 +63,11 @@ void WritePath::admit(Write& write) {
   write.local = parts_.access.local();
   const uint32_t missing = parts_.peers.configured() & ~write.sent;
   if (missing != 0) parts_.bitmap->set(missing, piece.offset, piece.length);
-  parts_.acks.admit(write.item, write.sent, parts_.io.now_us());
+  write.tracked = true;
+  write.passed = false;
+  // Without a disk here a peer that has written it stands in for it.
+  const Protocol protocol = write.local ? parts_.protocol : Protocol::kC;
+  parts_.acks.admit(write.item, write.sent, protocol, parts_.io.now_us());
   const uint64_t extent = piece.offset / limits::kExtentBytes;
   if (!write.local) {
     launch_diskless(write);
@@ -132,6 +138,7 @@ void WritePath::send(Write& write) {
     } else {
       link.push(header, length);
     }
+    if (write.item.protocol == Protocol::kA && link.up()) link.watch(header.sequence);
   }
 }
 
@@ -150,24 +157,58 @@ void WritePath::peer_missed(Outstanding& item, uint32_t slot) {
   Parts& parts = write.path->parts_;
   // Without a disk here nobody has it: it is held, and sent again.
   if (!parts.access.local()) return;
-  parts.bitmap->set(1u << slot, write.piece->offset, write.piece->length);
+  if (write.piece == nullptr && item.protocol == Protocol::kA) write.path->unshared_ = true;
+  parts.bitmap->set(1u << slot, write.range.offset, write.range.length);
+}
+
+// Every receiving peer has done what the protocol asks.
+void WritePath::acknowledged(Outstanding& item) {
+  auto& write = *static_cast<Write*>(item.owner);
+  BM_ASSERT(write.tracked);
+  // Otherwise once more when every peer has reported it.
+  if (write.path->kept(write)) write.path->pass(write);
 }
 
 void WritePath::written_everywhere(Outstanding& item) {
   auto& write = *static_cast<Write*>(item.owner);
   WritePath& path = *write.path;
-  Parts& parts = path.parts_;
-  if (!path.kept(write)) {
+  BM_ASSERT(write.tracked);
+  write.tracked = false;
+  const bool answered = write.piece == nullptr;
+  if (write.passed) {
+    if (write.range.link.linked()) path.parts_.ranges.release(write.range);
+    if (answered) path.recycle(write);
+  } else if (path.kept(write)) {
+    path.pass(write);
+  } else {
+    if (write.range.settled) path.parts_.ranges.release(write.range);
     path.hold(write);
-    return;
   }
+}
+
+// On to the answer. Then the piece may be gone, and with the last report the write.
+void WritePath::pass(Write& write) {
+  BM_ASSERT(write.piece != nullptr);
+  BM_ASSERT(!write.passed);
+  write.passed = true;
   // The peers may hold what this disk refused: they differ from now on.
   if (write.error != 0 && write.sent != 0) {
-    parts.bitmap->set(write.sent, write.piece->offset, write.piece->length);
+    parts_.bitmap->set(write.sent, write.range.offset, write.range.length);
   }
-  parts.ranges.release(write.range);
-  parts.end_epoch();
-  parts.gate.acknowledge(write.held);
+  free_range(write);
+  parts_.end_epoch();
+  parts_.gate.acknowledge(write.held);
+}
+
+// A later write may overlap from here on, also at a peer that has not written this one: frames
+// arrive there in the order sent. But a block that the peer, as a resync's source, read before
+// this write came to it must find the range locked here.
+void WritePath::free_range(Write& write) {
+  if (write.item.waiting == 0) {
+    if (write.range.link.linked()) parts_.ranges.release(write.range);
+  } else if (write.range.held && (write.item.waiting & parts_.target.sources()) == 0) {
+    parts_.ranges.settle(write.range);
+  }
 }
 
 // Some copy that has all data has this write, too.
@@ -179,16 +220,19 @@ bool WritePath::kept(const Write& write) const {
 void WritePath::answer(HeldAck& held) {
   auto& write = *static_cast<Write*>(held.owner);
   WritePath& path = *write.path;
-  if (held.failed && !path.parts_.access.usable()) {
-    path.hold(write);
-  } else {
+  BM_ASSERT(write.passed);
+  if (!held.failed || path.parts_.access.usable()) {
     path.finish(write, write.error != 0 ? write.error : (held.failed ? EIO : 0));
+    return;
   }
+  write.passed = false;
+  if (!write.tracked) path.hold(write);  // else with the last report
 }
 
 // With its range, where it has it: what overlaps stays in order.
 void WritePath::hold(Write& write) {
   BM_ASSERT(!write.link.linked());
+  BM_ASSERT(!write.tracked);
   write.error = 0;
   held_.push_back(write);
   if (parts_.access.expired()) parts_.io.wake();
@@ -214,16 +258,24 @@ void WritePath::fail_held() {
 }
 
 void WritePath::finish(Write& write, int error) {
-  BM_ASSERT(!write.range.link.linked());
+  BM_ASSERT(write.piece != nullptr);
   nbd::Piece& piece = *write.piece;
   if (error == 0) parts_.count_write(piece.length);
+  write.piece = nullptr;
+  if (!write.tracked) recycle(write);
+  piece.done(piece, error);
+}
+
+// Answered, and reported by every peer: the place is free for a write that waits for one.
+void WritePath::recycle(Write& write) {
+  BM_ASSERT(write.piece == nullptr);
+  BM_ASSERT(!write.range.link.linked());
   nbd::Piece* next = backlog_.pop_front();
   if (next != nullptr) {
     begin(*next, write);
   } else {
     writes_.give_back(write);
   }
-  piece.done(piece, error);
 }
 
 }  // namespace blkmirror::engine

@@ -33,6 +33,7 @@ PayloadRule payload_rule(FrameType type) {
     case FrameType::kReadFailed:
       return {8, 8, 8};
     case FrameType::kWritten:
+    case FrameType::kReceived:
       return {8, 8 * limits::kWritesInFlight, 8};
     case FrameType::kBitmapPage:
       return {8, kBitmapPagePayload, 8};

@@ -40,11 +40,13 @@ enum class FrameType : uint8_t {
   kReadRequest = 18,    // sequence, offset; payload: length 32, reserved 32
   kReadData = 19,       // sequence of the request; payload: the bytes
   kReadFailed = 20,     // sequence of the request; payload: errno 32, reserved 32
+  kReceived = 21,       // protocol B; payload: sequences (64 each) of Data, Zeroes, Flush received
 };
-inline constexpr uint8_t kLastFrameType = 20;
+inline constexpr uint8_t kLastFrameType = 21;
 inline constexpr uint32_t kNameBytes = 64;
 
-inline constexpr uint16_t kFlagEpoch = 1;     // a write completed since the previous frame
+// On Data, Zeroes and Flush: a write was acknowledged since the previous one of these.
+inline constexpr uint16_t kFlagEpoch = 1;
 inline constexpr uint16_t kFlagDurable = 2;   // FUA
 inline constexpr uint16_t kFlagMayUnmap = 4;  // Zeroes: space may be freed
 // Data, Zeroes: the sender has no backing disk and lacks this write.

@@ -17,6 +17,9 @@ namespace {
 // An unanswered request may take this many timeouts while the peer still answers pings.
 constexpr uint64_t kKoCount = 7;
 
+// As many as may be in flight, and those reported while the send that carried them still runs.
+constexpr uint32_t kWatched = limits::kFramesInFlight + SendQueue::kPartsPerSend;
+
 }  // namespace
 
 Link::Link(io::Io& io, BufferPool& pool, LinkOwner& owner, uint32_t slot)
@@ -25,7 +28,10 @@ Link::Link(io::Io& io, BufferPool& pool, LinkOwner& owner, uint32_t slot)
       owner_(owner),
       slot_(slot),
       stream_(limits::kStreamBytes),
-      acknowledgements_(new uint64_t[limits::kFramesInFlight]) {
+      watched_(new Watched[kWatched]) {
+  for (Reports* reports : {&received_, &written_}) {
+    reports->sequences = std::make_unique<uint64_t[]>(limits::kFramesInFlight);
+  }
   receive_op_.owner = this;
   receive_op_.complete = receive_complete;
   send_op_.owner = this;
@@ -53,7 +59,8 @@ void Link::open(io::SocketId socket, uint32_t incarnation, uint64_t timeout_us) 
   data_allowed_ = false;
   epoch_ended_ = false;
   ping_unanswered_ = false;
-  acknowledgement_count_ = 0;
+  received_.count = written_.count = 0;
+  watched_head_ = watched_tail_ = 0;
   last_received_us_ = last_ping_us_ = io_.now_us();
   start_receive();
 }
@@ -65,7 +72,8 @@ void Link::lose(LinkLoss loss, const char* detail) {
   io_.shutdown(socket_);
   if (waiter_.link.linked()) pool_.cancel(waiter_);
   queue_.clear();
-  acknowledgement_count_ = 0;
+  received_.count = written_.count = 0;
+  watched_head_ = watched_tail_ = 0;
   owner_.on_lost(*this, loss, detail);
 }
 
@@ -241,43 +249,79 @@ void Link::answer_ping(uint64_t sequence) {
 
 void Link::push(const FrameHeader& header, std::span<const std::byte> payload) {
   BM_ASSERT(up());
-  queue_.push(header, payload);
+  queue_.push(marked(header), payload);
 }
 
 void Link::push_bulk(const FrameHeader& header, Buffer& buffer) {
   BM_ASSERT(up());
-  FrameHeader marked = header;
-  if (epoch_ended_ && header.type == FrameType::kData) {
-    marked.flags |= kFlagEpoch;
-    epoch_ended_ = false;
-  }
-  queue_.push_bulk(marked, buffer);
+  queue_.push_bulk(marked(header), buffer);
 }
 
-void Link::acknowledge(uint64_t sequence) {
+// The first write or flush after one that completed begins an epoch.
+FrameHeader Link::marked(const FrameHeader& header) {
+  FrameHeader frame = header;
+  const bool ordered = header.type == FrameType::kData || header.type == FrameType::kZeroes ||
+                       header.type == FrameType::kFlush;
+  if (!epoch_ended_ || !ordered) return frame;
+  frame.flags |= kFlagEpoch;
+  epoch_ended_ = false;
+  return frame;
+}
+
+void Link::watch(uint64_t sequence) {
+  BM_ASSERT(up());
+  BM_ASSERT(!queue_.empty());
+  if (watched_tail_ - watched_head_ == kWatched) {
+    lose(LinkLoss::kProtocolError, "the peer reports writes before they are sent");
+    return;
+  }
+  watched_[watched_tail_ % kWatched] = Watched{sequence, queue_.pushed_bytes()};
+  watched_tail_ += 1;
+}
+
+// The owner may lose the connection inside the call: then nothing is watched any more.
+void Link::tell_sent() {
+  BM_ASSERT(!sending_);
+  while (watched_head_ != watched_tail_) {
+    const Watched& next = watched_[watched_head_ % kWatched];
+    if (next.end > queue_.sent_bytes()) return;
+    const uint64_t sequence = next.sequence;
+    watched_head_ += 1;
+    owner_.on_sent(*this, sequence);
+  }
+}
+
+void Link::report_received(uint64_t sequence) { report(received_, sequence); }
+
+void Link::report_written(uint64_t sequence) { report(written_, sequence); }
+
+void Link::report(Reports& reports, uint64_t sequence) {
   if (!up()) return;
-  if (acknowledgement_count_ == limits::kFramesInFlight) {
+  if (reports.count == limits::kFramesInFlight) {
     lose(LinkLoss::kProtocolError, "the peer sends writes and does not read acknowledgements");
     return;
   }
-  acknowledgements_[acknowledgement_count_] = sequence;
-  acknowledgement_count_ += 1;
+  reports.sequences[reports.count] = sequence;
+  reports.count += 1;
 }
 
-void Link::push_acknowledgements() {
-  if (acknowledgement_count_ == 0) return;
-  const uint32_t count = std::min(acknowledgement_count_, limits::kWritesInFlight);
-  const uint32_t bytes = count * 8;
-  if (space() < kFrameHeaderBytes + bytes) return;
+// False when there is no room for all of them now.
+bool Link::push_reports(FrameType type, Reports& reports) {
   std::byte payload[8 * limits::kWritesInFlight];
-  acknowledgement_count_ -= count;
-  for (uint32_t i = 0; i < count; ++i) {
-    store_be64(payload + 8 * i, acknowledgements_[acknowledgement_count_ + i]);
+  while (reports.count > 0) {
+    const uint32_t count = std::min(reports.count, limits::kWritesInFlight);
+    const uint32_t bytes = count * 8;
+    if (space() < kFrameHeaderBytes + bytes) return false;
+    reports.count -= count;
+    for (uint32_t i = 0; i < count; ++i) {
+      store_be64(payload + 8 * i, reports.sequences[reports.count + i]);
+    }
+    FrameHeader header;
+    header.type = type;
+    header.payload_bytes = bytes;
+    push(header, {payload, bytes});
   }
-  FrameHeader header;
-  header.type = FrameType::kWritten;
-  header.payload_bytes = bytes;
-  push(header, {payload, bytes});
+  return true;
 }
 
 void Link::batch_end() {
@@ -290,8 +334,7 @@ void Link::batch_end() {
     if (state_ == State::kOpen) parse();
   }
   if (state_ != State::kOpen || sending_) return;
-  push_acknowledgements();
-  push_acknowledgements();  // what one frame cannot hold
+  if (push_reports(FrameType::kReceived, received_)) push_reports(FrameType::kWritten, written_);
   if (queue_.empty()) return;
   const uint32_t count = queue_.gather();
   BM_ASSERT(count > 0);
@@ -304,8 +347,10 @@ void Link::send_complete(io::Op& op, int32_t result) {
   BM_ASSERT(link.sending_);
   link.sending_ = false;
   link.queue_.complete();
-  if (link.state_ != State::kOpen || result >= 0) return;
-  if (result == -EPIPE || result == -ECONNRESET) {
+  if (link.state_ != State::kOpen) return;
+  if (result >= 0) {
+    link.tell_sent();
+  } else if (result == -EPIPE || result == -ECONNRESET) {
     link.lose(LinkLoss::kBrokenPipe, "the peer reset the connection");
   } else {
     link.lose(LinkLoss::kNetworkFailure, std::strerror(-result));

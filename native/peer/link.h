@@ -29,6 +29,8 @@ class LinkOwner {
                         std::span<const std::byte> payload) = 0;
   // A bulk frame; its payload's buffer with one reference becomes the owner's.
   virtual void on_bulk(Link& link, const FrameHeader& header, Buffer& buffer) = 0;
+  // What was watched is with the kernel.
+  virtual void on_sent(Link& link, uint64_t sequence) = 0;
   virtual void on_lost(Link& link, LinkLoss loss, const char* detail) = 0;
   virtual void on_closed(Link& link) = 0;
 
@@ -53,8 +55,11 @@ class Link {
   void push(const FrameHeader& header, std::span<const std::byte> payload = {});
   void push_bulk(const FrameHeader& header, Buffer& buffer);
   uint32_t space() const { return queue_.space(); }
-  // An acknowledgement, sent together with others at the end of the batch.
-  void acknowledge(uint64_t sequence);
+  // on_sent() follows when the kernel has taken all that was pushed until now.
+  void watch(uint64_t sequence);
+  // Reports, sent together with others at the end of the batch: "received" (protocol B) first.
+  void report_received(uint64_t sequence);
+  void report_written(uint64_t sequence);
   // A write completed: the next data frame begins a new epoch.
   void end_epoch() { epoch_ended_ = true; }
 
@@ -87,7 +92,19 @@ class Link {
   void finish_bulk();
   bool deliver_small();
   void answer_ping(uint64_t sequence);
-  void push_acknowledgements();
+  struct Reports {
+    std::unique_ptr<uint64_t[]> sequences;
+    uint32_t count = 0;
+  };
+  struct Watched {
+    uint64_t sequence = 0;
+    uint64_t end = 0;  // of its bytes, as SendQueue counts
+  };
+
+  FrameHeader marked(const FrameHeader& header);
+  void report(Reports& reports, uint64_t sequence);
+  bool push_reports(FrameType type, Reports& reports);
+  void tell_sent();
   void finish_closing();
   uint32_t available() const { return tail_ - head_; }
 
@@ -121,8 +138,12 @@ class Link {
   bool sending_ = false;
   bool epoch_ended_ = false;
   SendQueue queue_;
-  std::unique_ptr<uint64_t[]> acknowledgements_;
-  uint32_t acknowledgement_count_ = 0;
+  Reports received_;
+  Reports written_;
+  // A ring: in protocol A, frames that the kernel has not taken yet.
+  std::unique_ptr<Watched[]> watched_;
+  uint64_t watched_head_ = 0;
+  uint64_t watched_tail_ = 0;
 
   uint64_t timeout_us_ = 0;
   uint64_t last_received_us_ = 0;

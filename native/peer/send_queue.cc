@@ -22,6 +22,7 @@ uint32_t SendQueue::space() const {
 void SendQueue::append(const void* data, uint32_t length) {
   BM_ASSERT(length <= kRingBytes - (ring_tail_ - ring_head_));
   const auto* from = static_cast<const std::byte*>(data);
+  pushed_bytes_ += length;
   while (length > 0) {
     const uint32_t position = static_cast<uint32_t>(ring_tail_ % kRingBytes);
     const uint32_t part = std::min(length, kRingBytes - position);
@@ -61,6 +62,7 @@ void SendQueue::push_bulk(const FrameHeader& header, Buffer& buffer) {
   BufferPool::reference(buffer);
   segment(segment_tail_) = Segment{0, header.payload_bytes, &buffer};
   segment_tail_ += 1;
+  pushed_bytes_ += header.payload_bytes;
 }
 
 uint32_t SendQueue::gather() {
@@ -91,12 +93,14 @@ void SendQueue::complete() {
     segment_head_ += 1;
   }
   BM_ASSERT(ring_head_ <= ring_tail_);
+  BM_ASSERT(sent_bytes_ <= pushed_bytes_);
 }
 
 void SendQueue::clear() {
   while (segment_tail_ != segment_gathered_) {
     segment_tail_ -= 1;
     Segment& dropped = segment(segment_tail_);
+    pushed_bytes_ -= dropped.length;
     if (dropped.buffer != nullptr) {
       BufferPool::release(*dropped.buffer);
     } else {

@@ -43,6 +43,8 @@ class SendQueue {
   void clear();
 
   uint64_t sent_bytes() const { return sent_bytes_; }
+  // What sent_bytes() will be when all that was pushed is sent.
+  uint64_t pushed_bytes() const { return pushed_bytes_; }
 
  private:
   // Bytes of the ring (buffer == nullptr) or a bulk payload.
@@ -64,6 +66,7 @@ class SendQueue {
   uint32_t segment_gathered_ = 0;  // end of the send in flight
   uint32_t segment_tail_ = 0;
   uint64_t sent_bytes_ = 0;
+  uint64_t pushed_bytes_ = 0;
 };
 
 }  // namespace blkmirror::peer

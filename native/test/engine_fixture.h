@@ -70,6 +70,7 @@ struct Copy {
   io::DiskId disk;
   std::string name;
   std::vector<std::string> peers;
+  engine::Protocol protocol = engine::Protocol::kC;
   Events events;
   std::unique_ptr<engine::Statistics> stats;
   std::unique_ptr<engine::Engine> engine;
@@ -136,6 +137,7 @@ struct Copy {
     spec.options.al_extents = al_extents;
     spec.options.on_io_error = on_io_error;
     spec.options.disk_timeout_us = disk_timeout_us;
+    spec.protocol = protocol;
     Done done;
     engine->attach(spec, done.completion);
     wait(done);
@@ -213,6 +215,10 @@ struct Client {
   io::Op receive_op;
   bool sent = false;
   int32_t received = 0;
+  std::vector<std::byte> outgoing;
+  iovec outgoing_part{};
+  std::byte incoming[16];
+  iovec incoming_part{};
 
   explicit Client(Copy& server) : copy(server), io(server.world) {
     send_op.owner = receive_op.owner = this;
@@ -263,15 +269,50 @@ struct Client {
     return true;
   }
 
-  void request(uint16_t type, uint64_t offset, uint32_t length, const void* data) {
-    std::vector<std::byte> bytes(28 + (data != nullptr ? length : 0));
+  void request(uint16_t type, uint64_t offset, uint32_t length, const void* data,
+               uint16_t flags = 0) {
+    std::vector<std::byte> bytes = header(type, flags, offset, length);
+    const auto* from = static_cast<const std::byte*>(data);
+    if (data != nullptr) bytes.insert(bytes.end(), from, from + length);
+    send(bytes.data(), static_cast<uint32_t>(bytes.size()));
+  }
+  static std::vector<std::byte> header(uint16_t type, uint16_t flags, uint64_t offset,
+                                       uint32_t length) {
+    std::vector<std::byte> bytes(28);
     store_be32(bytes.data(), 0x25609513);
+    store_be16(bytes.data() + 4, flags);
     store_be16(bytes.data() + 6, type);
     store_be64(bytes.data() + 8, offset + 1);  // cookie
     store_be64(bytes.data() + 16, offset);
     store_be32(bytes.data() + 24, length);
-    if (data != nullptr) std::memcpy(bytes.data() + 28, data, length);
-    send(bytes.data(), static_cast<uint32_t>(bytes.size()));
+    return bytes;
+  }
+
+  // False when the device takes it, or answers it, only later: `sent` and finish_reply() tell.
+  bool try_request(uint16_t type, uint64_t offset, const std::vector<std::byte>& data,
+                   uint64_t most_us) {
+    outgoing = header(type, 0, offset, static_cast<uint32_t>(data.size()));
+    outgoing.insert(outgoing.end(), data.begin(), data.end());
+    sent = false;
+    outgoing_part = {outgoing.data(), outgoing.size()};
+    io.send(socket, &outgoing_part, 1, send_op);
+    return copy.world.run_until([&] { return sent; }, most_us);
+  }
+  bool try_reply(uint64_t most_us) {
+    received = INT32_MIN;
+    incoming_part = {incoming, sizeof incoming};
+    io.receive(socket, &incoming_part, 1, receive_op);
+    if (!copy.world.run_until([&] { return received != INT32_MIN; }, most_us)) return false;
+    return finish_reply() == 0;
+  }
+  uint32_t finish_reply() {
+    const bool came = copy.world.run_until([&] { return received != INT32_MIN; }, 60'000'000);
+    if (!came || received <= 0) return UINT32_MAX;
+    const auto have = static_cast<uint32_t>(received);
+    if (have < sizeof incoming && !receive(incoming + have, sizeof incoming - have)) {
+      return UINT32_MAX;
+    }
+    return load_be32(incoming + 4);
   }
 
   // The NBD error of the next reply; UINT32_MAX when none came.
@@ -284,6 +325,11 @@ struct Client {
   uint32_t write(uint64_t offset, std::byte fill, uint32_t length) {
     const std::vector<std::byte> data(length, fill);
     request(1, offset, length, data.data());
+    return reply();
+  }
+  uint32_t write_durable(uint64_t offset, std::byte fill, uint32_t length) {
+    const std::vector<std::byte> data(length, fill);
+    request(1, offset, length, data.data(), 1);  // FUA
     return reply();
   }
   uint32_t trim(uint64_t offset, uint32_t length) {

@@ -28,6 +28,7 @@ struct Member final : engine::EventSink {
   const uint64_t disk_bytes;
   const std::string name;
   const std::vector<std::string> peers;
+  engine::Protocol protocol = engine::Protocol::kC;
   uint64_t al_extents = 0;
   uint64_t timeout_us = 300'000;
   uint64_t uuid_delay_us = 1000;
@@ -142,6 +143,7 @@ struct Member final : engine::EventSink {
     spec.data_disk_bytes = spec.meta_disk_bytes = disk_bytes;
     spec.options.al_extents = al_extents;
     spec.options.timeout_us = timeout_us;
+    spec.protocol = protocol;
     Done command;
     engine->attach(spec, command.completion);
     if (!done(command, "attaching")) die(name + ": attach failed");
@@ -295,12 +297,15 @@ class Rules {
   }
   static std::vector<uint64_t> rank(const Member& node) {
     const uint32_t flags = node.known.flags;
+    const bool stayed_up = (flags & meta::kCrashed) == 0;
+    const bool by_sequence = node.protocol == engine::Protocol::kA;
     return {consistent(node),
             node.primary,
             current(node),
-            (flags & meta::kCrashed) == 0,
+            stayed_up && !by_sequence,
             (flags & meta::kCrashedPrimary) != 0,
             node.known.write_sequence,
+            stayed_up,
             uint64_t{255} - static_cast<uint8_t>(node.name[0])};
   }
 };

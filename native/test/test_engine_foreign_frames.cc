@@ -76,6 +76,7 @@ class Intrusion {
         client_(alpha_) {}
 
   void run() {
+    alpha_.protocol = static_cast<engine::Protocol>(random_.between(0, 2));
     if (alpha_.attach(random_.between(0, 3)) != 0) die("attach failed");
     alpha_.make_up_to_date(kUuid);
     const auto role = role_ = static_cast<ResyncRole>(random_.between(0, 2));
@@ -147,7 +148,7 @@ class Intrusion {
     FrameHeader header;
     header.type = next_type();
     header.flags = random_.chance(4) ? static_cast<uint16_t>(random_.between(0, 7)) : 0;
-    header.sequence = random_.chance(10) ? random_.next() : random_.between(0, 40);
+    header.sequence = random_.chance(40) ? random_.next() : random_.between(0, 40);
     header.offset = random_.chance(60) ? random_.next() : random_.between(0, 2048) * 512;
     if (header.type == FrameType::kBitmapPage) header.offset = 0;
     std::vector<std::byte> payload(payload_bytes(header.type));
@@ -156,7 +157,7 @@ class Intrusion {
       const uint64_t length = random_.chance(60) ? random_.next() : random_.between(1, 512) * 512;
       store_be32(payload.data(), static_cast<uint32_t>(length));
     }
-    if (header.type == FrameType::kWritten) {
+    if (header.type == FrameType::kWritten || header.type == FrameType::kReceived) {
       for (size_t at = 0; at < payload.size(); at += 8) {
         store_be64(payload.data() + at, random_.between(0, 40));
       }
@@ -184,8 +185,9 @@ class Intrusion {
     if (role_ == ResyncRole::kSource && exchanged_) usual.push_back(FrameType::kResyncRequest);
     if (role_ != ResyncRole::kNone && !exchanged_) usual.push_back(FrameType::kBitmapPage);
     if (random_.chance(20)) {
-      usual = {FrameType::kWritten,    FrameType::kResyncWritten, FrameType::kResyncBusy,
-               FrameType::kResyncData, FrameType::kResyncDone,    FrameType::kBitmapEnd};
+      usual = {FrameType::kWritten,    FrameType::kReceived,   FrameType::kResyncWritten,
+               FrameType::kResyncBusy, FrameType::kResyncData, FrameType::kResyncDone,
+               FrameType::kBitmapEnd};
     }
     return usual[random_.between(0, usual.size() - 1)];
   }
@@ -209,6 +211,7 @@ class Intrusion {
       case FrameType::kReadFailed:
         return 8;
       case FrameType::kWritten:
+      case FrameType::kReceived:
         return random_.between(1, 20) * 8;
       case FrameType::kBitmapPage:
         return random_.chance(2) ? 8 : 8 + 3968;

@@ -128,6 +128,10 @@ const Frame kFrames[] = {
      {peer::FrameType::kZeroes, peer::kFlagMayUnmap, 0, 8, 0x1112131415161718, 0x200}},
     {"frame-flush", {peer::FrameType::kFlush, peer::kFlagEpoch, 0, 0, 0xfffffffffffffffe, 0}},
     {"frame-written", {peer::FrameType::kWritten, 0, 0, 4096, 0, 0}},
+    {"frame-zeroes-epoch",
+     {peer::FrameType::kZeroes, peer::kFlagEpoch | peer::kFlagDurable, 0, 8, 0x2122232425262728,
+      0x7fffffff000}},
+    {"frame-received", {peer::FrameType::kReceived, 0, 0, 16, 0, 0}},
     {"frame-ping", {peer::FrameType::kPing, 0, 0, 0, 42, 0}},
     {"frame-resync-request", {peer::FrameType::kResyncRequest, 0, 0, 8, 7, 0x0fedcba987654000}},
 };
