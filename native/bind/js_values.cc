@@ -192,6 +192,11 @@ engine::Options options_of(const Napi::Object& object) {
   return options;
 }
 
+engine::Protocol protocol_of(const std::string& letter) {
+  if (letter == "A") return engine::Protocol::kA;
+  return letter == "B" ? engine::Protocol::kB : engine::Protocol::kC;
+}
+
 StartSpec start_spec_of(const Napi::Object& object) {
   StartSpec spec;
   spec.disk = text_of(object, "disk");
@@ -200,6 +205,7 @@ StartSpec start_spec_of(const Napi::Object& object) {
   spec.attach.resource = text_of(object, "resource");
   spec.attach.node = text_of(object, "node");
   spec.attach.last_superblock = maybe_bigint(object, "lastSuperblockOffset").value_or(0);
+  spec.attach.protocol = protocol_of(text_of(object, "protocol"));
   spec.attach.options = options_of(object);
   spec.attach.peers = texts_of(object, "peers");
   return spec;

@@ -4,7 +4,13 @@
  */
 import type { Variant } from 'dbus-next';
 import { DEVICE_INTERFACE, PEER_INTERFACE, ROOT_PATH, tryUnescapePathElement } from '../dbus/paths';
-import { CONNECTION_STATES, DISK_STATES, REPLICATION_STATES, ROLES } from '../model/states';
+import {
+  CONNECTION_STATES,
+  DISK_STATES,
+  PROTOCOLS,
+  REPLICATION_STATES,
+  ROLES,
+} from '../model/states';
 import type { NodeName, ResourceName } from '../model/states';
 import type { DeviceStatus, PeerStatus, SplitBrainSide, SplitBrainStatus } from '../model/status';
 
@@ -56,7 +62,7 @@ export function deviceValues(properties: Properties): JsonValues {
     device: textOrNull(properties.DevicePath),
     nbdSocket: textOrNull(properties.NbdSocket),
     sizeBytes: sizeOrNull(properties.SizeBytes),
-    protocol: oneOf(['A', 'B', 'C'] as const, properties.Protocol, 'C'),
+    protocol: oneOf(PROTOCOLS, properties.Protocol, 'C'),
     suspended: properties.Suspended === true,
     suspendedReason: textOrNull(properties.SuspendedReason) ?? '',
     currentUuid: textOrNull(properties.CurrentUuid),

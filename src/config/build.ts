@@ -9,7 +9,7 @@ import { HANDLER_NAMES } from '../model/handlers';
 import type { HandlerName } from '../model/handlers';
 import { CONFLICT_POLICIES, ONE_POLICIES, TWO_POLICIES, ZERO_POLICIES } from '../model/policies';
 import type { ConfiguredPolicies } from '../model/policies';
-import type { NodeName, ResourceName } from '../model/states';
+import type { NodeName, Protocol, ResourceName } from '../model/states';
 import { canonicalAddress, parseAddress } from './address';
 import { MAX_NODES, MIN_NODES } from './limits';
 import { lineKey, rememberLines } from './lines';
@@ -40,7 +40,7 @@ export function buildResource(
     name,
     file: problems.file,
     device: option('resource', 'device', 'auto'),
-    protocol: 'C',
+    protocol: option('resource', 'protocol', 'C') as Protocol,
     timeoutMs: Number(option('net', 'timeout-ms', '6000')),
     sndbufBytes: Number(option('net', 'sndbuf-bytes', '0')),
     rcvbufBytes: Number(option('net', 'rcvbuf-bytes', '0')),

@@ -151,9 +151,8 @@ function deviceProblem(value: string): string | undefined {
 }
 
 function protocolProblem(value: string): string | undefined {
-  if (value === 'C') return undefined;
-  if (value === 'A' || value === 'B') return `protocol ${value} is not supported yet; use C`;
-  return `there is no protocol ${JSON.stringify(value)}; use C`;
+  if (value === 'A' || value === 'B' || value === 'C') return undefined;
+  return `there is no protocol ${JSON.stringify(value)}; use A, B or C`;
 }
 
 function ioErrorProblem(value: string): string | undefined {

@@ -4,7 +4,7 @@
 import type { FencingPolicy } from '../model/fencing';
 import type { HandlerName } from '../model/handlers';
 import type { ConfiguredPolicies } from '../model/policies';
-import type { NodeName, ResourceName } from '../model/states';
+import type { NodeName, Protocol, ResourceName } from '../model/states';
 
 export interface NodeConfig {
   readonly name: NodeName;
@@ -28,7 +28,7 @@ export interface ResourceConfig {
   readonly file: string;
   /** `auto`, `none` or `/dev/nbdN`. */
   readonly device: string;
-  readonly protocol: 'C';
+  readonly protocol: Protocol;
   readonly timeoutMs: number;
   readonly sndbufBytes: number;
   readonly rcvbufBytes: number;

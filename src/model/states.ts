@@ -5,6 +5,13 @@
 export const ROLES = ['Primary', 'Secondary', 'Unknown'] as const;
 export type Role = (typeof ROLES)[number];
 
+/**
+ * What a write's acknowledgement waits for beside the local disk: A, it is in the send buffer;
+ * B, the peer has received it; C, the peer has written it.
+ */
+export const PROTOCOLS = ['A', 'B', 'C'] as const;
+export type Protocol = (typeof PROTOCOLS)[number];
+
 /** `Unconnected` and the reasons it was entered for are separate: see {@link ConnectionLoss}. */
 export const CONNECTION_STATES = [
   'StandAlone',

@@ -5,6 +5,7 @@ import type {
   ConnectionState,
   DiskState,
   NodeName,
+  Protocol,
   ReplicationState,
   ResourceName,
   Role,
@@ -60,7 +61,7 @@ export interface DeviceStatus {
   /** Path of the NBD socket while Primary, else null. */
   readonly nbdSocket: string | null;
   readonly sizeBytes: number | null;
-  readonly protocol: 'A' | 'B' | 'C';
+  readonly protocol: Protocol;
   /** I/O waits for a decision (a new generation that is not yet durable, a handler). */
   readonly suspended: boolean;
   /** Which peers wait for their fencing, and what to do; empty: none does. */

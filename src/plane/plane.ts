@@ -8,7 +8,7 @@
  * The data plane goes on without this side: it acknowledges, marks bits, detects dead peers,
  * writes a new generation when a peer is lost and finishes a resync by itself.
  */
-import type { ConnectionLoss, NodeName, ResourceName, Uuid } from '../model/states';
+import type { ConnectionLoss, NodeName, Protocol, ResourceName, Uuid } from '../model/states';
 
 /** Index of a peer in this copy's metadata (0 to 31): local to this node, stable for a name. */
 export type Slot = number;
@@ -85,6 +85,8 @@ export interface AttachSpec {
   readonly metaDisk: string;
   /** Peers of the configuration; new names get a slot, everything out of sync. */
   readonly peers: readonly NodeName[];
+  /** The same on every node; fixed while attached. */
+  readonly protocol: Protocol;
   /** 0: no limit. */
   readonly alExtents: number;
   /** Deadline for acknowledgements and pings. */

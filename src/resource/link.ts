@@ -154,7 +154,8 @@ export class Link {
     const heard = present(this.heard, 'the hello of the peer is there');
     this.checkFresh(false);
     const nodes = Math.max(told.nodes, heard.nodes);
-    const verdict = decide(told.identity, heard.identity, nodes);
+    const { protocol } = this.core.config;
+    const verdict = decide(told.identity, heard.identity, nodes, protocol);
     const nothing = this.core.identity(this.peer, this.owner.requests()).outOfSyncBytes === 0n;
     if (verdict.kind === 'inSync' && !nothing) throw new LinkEnd('the copy changed meanwhile');
     return verdict;

@@ -178,7 +178,8 @@ export class PeerConnection {
   private judgeAgain(hello: Hello): Refusal | undefined {
     const { core, peer } = this;
     const own = core.hello(peer, this.requested, this.attempts);
-    const verdict = decide(own.identity, hello.identity, Math.max(own.nodes, hello.nodes));
+    const nodes = Math.max(own.nodes, hello.nodes);
+    const verdict = decide(own.identity, hello.identity, nodes, core.config.protocol);
     const names = { resource: core.name, own: core.node, peer };
     const refusal = refusalOf(verdict, names, { own: own.identity, peer: hello.identity });
     // In split brain the peer learns from the handshake what an administrator needs to know.

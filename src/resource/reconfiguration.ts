@@ -29,6 +29,7 @@ function findFixed(
   node: NodeName,
 ): string | undefined {
   if (before.device !== after.device) return 'the device';
+  if (before.protocol !== after.protocol) return 'the protocol';
   const own = findNode(before, node);
   const next = findNode(after, node);
   if (next === undefined) return `the section [node "${node}"]`;

@@ -78,7 +78,7 @@ export class Resource implements MirrorDevice {
     const peers = config.nodes.filter((other) => other.name !== node).map((other) => other.name);
     const early: DeviceEvent[] = [];
     const sink: { deliver: (event: DeviceEvent) => void } = { deliver: (e) => early.push(e) };
-    const { name } = config;
+    const { name, protocol } = config;
     const { disk, metaDisk } = own;
     const claimTimeoutMs = CLAIM_TIMEOUT_MS;
     const { locations } = environment;
@@ -89,6 +89,7 @@ export class Resource implements MirrorDevice {
       disk,
       metaDisk,
       peers,
+      protocol,
       ...deviceOptions(config),
       claimTimeoutMs,
       ...(last === undefined ? {} : { lastSuperblockOffset: last }),

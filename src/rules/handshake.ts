@@ -10,6 +10,7 @@
  * resync that was interrupted goes on without it, by the bits that are left.
  */
 import { JUST_CREATED_UUID } from '../model/states';
+import type { Protocol } from '../model/states';
 import { canBeSource, hasDisk, otherSide } from './identity';
 import type { Identity, Side } from './identity';
 import { relate } from './relation';
@@ -51,6 +52,7 @@ interface Meeting {
   readonly peer: Identity;
   /** Of the resource. */
   readonly nodes: number;
+  readonly protocol: Protocol;
   readonly relation: Relation;
 }
 
@@ -63,8 +65,8 @@ const RULES: readonly ((meeting: Meeting) => Verdict | undefined)[] = [
   judgeRelation,
 ];
 
-export function decide(own: Identity, peer: Identity, nodes: number): Verdict {
-  const meeting = { own, peer, nodes, relation: relate(own, peer) };
+export function decide(own: Identity, peer: Identity, nodes: number, protocol: Protocol): Verdict {
+  const meeting = { own, peer, nodes, protocol, relation: relate(own, peer) };
   for (const rule of RULES) {
     const verdict = rule(meeting);
     if (verdict !== undefined) return amongSecondaries(meeting, verdict);
@@ -188,8 +190,8 @@ function judgeRelation(meeting: Meeting): Verdict | undefined {
   }
 }
 
-function judgeEqual({ own, peer }: Meeting): Verdict {
-  const source = chooseSource(own, peer);
+function judgeEqual({ own, peer, protocol }: Meeting): Verdict {
+  const source = chooseSource(own, peer, protocol);
   if (source === undefined) return { kind: 'waits', why: 'noSource' };
   const marked = own.outOfSyncBytes > 0n || peer.outOfSyncBytes > 0n;
   const full = own.fullSync || peer.fullSync;

@@ -1,27 +1,41 @@
 /**
  * Which of two copies of the same generation is copied to the other (rule 7). The first
  * criterion in which they differ decides; the order of the table is the rule.
+ *
+ * A Primary's crash may cost it, with its power, what it had not flushed. In protocols B and C the
+ * node that stayed up has everything that was acknowledged: it received that, and applied what it
+ * received. In A it may lack acknowledged writes, also flushed ones, which the crashed Primary
+ * has.
  */
+import type { Protocol } from '../model/states';
 import { canBeSource } from './identity';
 import type { Identity, Side } from './identity';
 
 /** Larger wins. Each may only look at the copy it is given. */
-const CRITERIA: readonly ((copy: Identity) => bigint)[] = [
+type Criterion = (copy: Identity) => bigint;
+
+const FIRST: readonly Criterion[] = [
   (copy) => toRank(copy.role === 'Primary'),
   (copy) => toRank(copy.wasUpToDate && !copy.outdated),
-  (copy) => toRank(!copy.crashed),
-  (copy) => toRank(copy.crashedPrimary),
-  (copy) => copy.writeSequence,
-  (copy) => -BigInt(copy.rank),
 ];
+const CRASHED_PRIMARY: Criterion = (copy) => toRank(copy.crashedPrimary);
+const STAYED_UP: Criterion = (copy) => toRank(!copy.crashed);
+const SEQUENCE: Criterion = (copy) => copy.writeSequence;
+const LOWER_SLOT: Criterion = (copy) => -BigInt(copy.rank);
+
+const CRITERIA: Readonly<Record<Protocol, readonly Criterion[]>> = {
+  A: [...FIRST, CRASHED_PRIMARY, SEQUENCE, STAYED_UP, LOWER_SLOT],
+  B: [...FIRST, STAYED_UP, CRASHED_PRIMARY, SEQUENCE, LOWER_SLOT],
+  C: [...FIRST, STAYED_UP, CRASHED_PRIMARY, SEQUENCE, LOWER_SLOT],
+};
 
 /** undefined: neither copy may be handed on. */
-export function chooseSource(own: Identity, peer: Identity): Side | undefined {
+export function chooseSource(own: Identity, peer: Identity, protocol: Protocol): Side | undefined {
   const ownMay = canBeSource(own);
   const peerMay = canBeSource(peer);
   if (!ownMay && !peerMay) return undefined;
   if (ownMay !== peerMay) return ownMay ? 'own' : 'peer';
-  for (const criterion of CRITERIA) {
+  for (const criterion of CRITERIA[protocol]) {
     const difference = criterion(own) - criterion(peer);
     if (difference !== 0n) return difference > 0n ? 'own' : 'peer';
   }

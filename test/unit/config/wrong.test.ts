@@ -187,16 +187,16 @@ a node name; use only letters, digits and "_ . -"`,
   ],
   ['a name for [net]', `${GOOD}[net "x"]\n`, `${AT9}[net] has no name; write [net]`],
   [
-    'protocol A',
-    GOOD.replace('device = none', 'protocol = A'),
+    'protocol a',
+    GOOD.replace('device = none', 'protocol = a'),
     'r0.conf:2: protocol: \
-protocol A is not supported yet; use C',
+there is no protocol "a"; use A, B or C',
   ],
   [
     'protocol D',
     GOOD.replace('device = none', 'protocol = D'),
     'r0.conf:2: protocol: \
-there is no protocol "D"; use C',
+there is no protocol "D"; use A, B or C',
   ],
   [
     'kernel device',

@@ -67,6 +67,7 @@ export function attachSpec(disk: string, change: Partial<AttachSpec> = {}): Atta
     disk,
     metaDisk: 'internal',
     peers: [BETA],
+    protocol: 'C',
     alExtents: 0,
     onIoError: 'detach',
     diskTimeoutMs: 0,

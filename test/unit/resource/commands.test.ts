@@ -269,6 +269,10 @@ describe('reconfigure', () => {
     expect(await refused(alpha().resource.reconfigure({ ...world.config(), nodes: changed }))).toBe(
       'InvalidArgs: the disk of r0 cannot change while it is up: run down and up',
     );
+    const other = { ...world.config(), protocol: 'A' as const };
+    expect(await refused(alpha().resource.reconfigure(other))).toBe(
+      'InvalidArgs: the protocol of r0 cannot change while it is up: run down and up',
+    );
     const more = [...nodes, { ...present(nodes[0]), name: name('zeta') }];
     expect(await refused(alpha().resource.reconfigure({ ...world.config(), nodes: more }))).toMatch(
       /the set of nodes \(zeta is new\) of r0 cannot change/,

@@ -1,6 +1,8 @@
 // The handshake: named meetings with their verdicts. Properties over all pairs are in
 // handshakePairs.test.ts.
 
+import { PROTOCOLS } from '../../../src/model/states';
+import type { Protocol } from '../../../src/model/states';
 import { decide, sameVerdict, swapVerdict } from '../../../src/rules/handshake';
 import type { Verdict } from '../../../src/rules/handshake';
 import type { Identity } from '../../../src/rules/identity';
@@ -23,7 +25,7 @@ const mine = { currentUuid: b, bitmapUuid: a, historyUuids: [a] };
 const theirs = { currentUuid: c, bitmapUuid: a, historyUuids: [a] };
 const asked = { takeMeBack: true, fullSync: true };
 
-type Case = readonly [string, Identity, Identity, Verdict, number?];
+type Case = readonly [string, Identity, Identity, Verdict, number?, (readonly Protocol[])?];
 
 const sizes: Case[] = [
   [
@@ -117,6 +119,30 @@ const equal: Case[] = [
     identity({ crashed: true, ...bits }),
     identity(bits),
     target('bitmap'),
+  ],
+  [
+    'the node that stayed up before the crashed Primary',
+    identity({ crashed: true, crashedPrimary: true, ...bits }),
+    identity(),
+    target('bitmap'),
+    2,
+    ['B', 'C'],
+  ],
+  [
+    'in protocol A the crashed Primary, which alone has all that it acknowledged',
+    identity({ crashed: true, crashedPrimary: true, ...bits }),
+    identity({ writeSequence: 999n }),
+    source('bitmap'),
+    2,
+    ['A'],
+  ],
+  [
+    'in protocol A the higher write sequence before who stayed up',
+    identity({ crashed: true, writeSequence: 101n, ...bits }),
+    identity(),
+    source('bitmap'),
+    2,
+    ['A'],
   ],
   [
     'the Primary before who stayed up',
@@ -324,9 +350,12 @@ const all: [string, readonly Case[]][] = [
 
 describe.each(all)('%s', (_name, cases) => {
   test.each(cases.map((row) => [row[0], row] as const))('%s', (_title, row) => {
-    const [, own, other, expected, nodes = 2] = row;
+    const [, own, other, expected, nodes = 2, protocols = PROTOCOLS] = row;
     const peer = { ...other, rank: 1 };
-    expect(decide(own, peer, nodes)).toEqual(expected);
-    expect(sameVerdict(decide(peer, own, nodes), swapVerdict(expected))).toBe(true);
+    for (const protocol of protocols) {
+      expect(decide(own, peer, nodes, protocol)).toEqual(expected);
+      const swapped = swapVerdict(expected);
+      expect(sameVerdict(decide(peer, own, nodes, protocol), swapped)).toBe(true);
+    }
   });
 });

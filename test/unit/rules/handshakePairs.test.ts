@@ -1,5 +1,7 @@
 // The handshake over every pair of a few thousand identities: what must hold for all of them.
 
+import { PROTOCOLS } from '../../../src/model/states';
+import type { Protocol } from '../../../src/model/states';
 import { decide, sameVerdict, swapVerdict } from '../../../src/rules/handshake';
 import type { Verdict } from '../../../src/rules/handshake';
 import type { Identity } from '../../../src/rules/identity';
@@ -62,8 +64,22 @@ const table = families.flatMap(([name, family]) =>
 
 /** What is wrong with the verdicts of two nodes that meet; undefined: nothing. */
 function complaint(own: Identity, peer: Identity, nodes: number): string | undefined {
-  const verdict = decide(own, peer, nodes);
-  if (!sameVerdict(verdict, swapVerdict(decide(peer, own, nodes)))) return 'not antisymmetric';
+  for (const protocol of PROTOCOLS) {
+    const wrong = complain(own, peer, nodes, protocol);
+    if (wrong !== undefined) return `protocol ${protocol}: ${wrong}`;
+  }
+  return undefined;
+}
+
+function complain(
+  own: Identity,
+  peer: Identity,
+  nodes: number,
+  protocol: Protocol,
+): string | undefined {
+  const verdict = decide(own, peer, nodes, protocol);
+  const seenThere = decide(peer, own, nodes, protocol);
+  if (!sameVerdict(verdict, swapVerdict(seenThere))) return 'not antisymmetric';
   const bits = own.outOfSyncBytes + peer.outOfSyncBytes;
   if (verdict.kind === 'inSync') return complainInSync(own, peer, bits);
   if (verdict.kind === 'resync') return complainResync(own, peer, verdict, nodes);
