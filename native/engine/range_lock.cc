@@ -18,7 +18,8 @@ bool RangeLock::free_before(Bucket& bucket, RangeEntry& entry) {
     BM_ASSERT(other != nullptr);
     if (overlap(*other, entry.offset, entry.length)) return false;
   }
-  return true;
+  if (!entry.behind_settled) return true;
+  return !overlaps(settled_[hash(entry.offset)], entry.offset, entry.length);
 }
 
 bool RangeLock::acquire(RangeEntry& entry) {
@@ -37,15 +38,11 @@ void RangeLock::release(RangeEntry& entry) {
   BM_ASSERT(entry.link.linked());
   Bucket& list = bucket(entry.offset);
   list.remove(entry);  // or from the settled ones
-  if (entry.settled) {
-    entry.settled = false;
-    return;
-  }
-  if (!entry.held) {
+  if (!entry.held && !entry.settled) {
     BM_ASSERT(waiting_ > 0);
     waiting_ -= 1;
   }
-  entry.held = false;
+  entry.held = entry.settled = false;
   grant(list);
 }
 

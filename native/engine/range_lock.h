@@ -16,6 +16,7 @@ struct RangeEntry {
   void* owner = nullptr;
   uint64_t offset = 0;
   uint32_t length = 0;
+  bool behind_settled = false;  // waits for settled entries too; set once by its owner
   bool held = false;
   bool settled = false;
   ListLink link;
@@ -27,7 +28,8 @@ class RangeLock {
   bool acquire(RangeEntry& entry);
   // Gives up a range, held, settled or still waited for, and grants what waited for it.
   void release(RangeEntry& entry);
-  // Others may have the held range from now on, but its extent counts as busy until release().
+  // Others may have the held range from now on, except those that wait for settled ones too. Its
+  // extent counts as busy until release().
   void settle(RangeEntry& entry);
   // Whether any entry that is not settled overlaps.
   bool busy(uint64_t offset, uint32_t length);
@@ -41,7 +43,7 @@ class RangeLock {
   Bucket& bucket(uint64_t offset) { return buckets_[hash(offset)]; }
   static bool overlaps(Bucket& bucket, uint64_t offset, uint32_t length);
   void grant(Bucket& bucket);
-  static bool free_before(Bucket& bucket, RangeEntry& entry);
+  bool free_before(Bucket& bucket, RangeEntry& entry);
 
   Bucket buckets_[kBuckets];
   Bucket settled_[kBuckets];

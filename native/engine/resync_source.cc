@@ -15,6 +15,8 @@ ResyncSource::ResyncSource(Parts& parts) : parts_(parts), jobs_(kJobs) {
     job.source = this;
     job.range.owner = job.read.owner = &job;
     job.range.granted = range_granted;
+    // What the target has not written yet would make it drop the block, again and again.
+    job.range.behind_settled = true;
     job.read.done = read_done;
     job.waiter.job = &job;
     job.waiter.ready = buffer_ready;
