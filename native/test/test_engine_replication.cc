@@ -161,8 +161,9 @@ TEST(al_extents_starts_cooling) {
       pair.world.run_until([&] { return pair.alpha.stats->hot_extents.load() <= 3; }, 10'000'000));
 }
 
-TEST(a_local_write_error_reaches_the_client_and_marks_bits) {
+TEST(a_local_write_error_that_is_passed_on_reaches_the_client_and_marks_bits) {
   Pair pair;
+  pair.alpha.on_io_error = engine::IoErrorPolicy::kPassOn;
   CHECK(pair.in_sync());
   Client client(pair.alpha);
   CHECK(client.serve_and_connect());

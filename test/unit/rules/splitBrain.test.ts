@@ -40,8 +40,8 @@ function outcome(
   const peerPolicies = { ...ownPolicies, zero: mirrorZero(ownPolicies.zero) };
   const left = { ...mine, ...own, policies: ownPolicies };
   const right = { ...theirs, ...peer, policies: peerPolicies };
-  const verdict = decide(left, right, 2);
-  expect(sameVerdict(swapVerdict(verdict), decide(right, left, 2))).toBe(true);
+  const verdict = decide(left, right, 2, 'C');
+  expect(sameVerdict(swapVerdict(verdict), decide(right, left, 2, 'C'))).toBe(true);
   return words(verdict);
 }
 
@@ -175,8 +175,8 @@ test('every policy over every pair: both decide the same, with opposite sides', 
         const own = { ...one, policies };
         const currentUuid = other.currentUuid === b ? c : a;
         const peer = { ...other, currentUuid, rank: 1, policies: mirrored };
-        const verdict = decide(own, peer, 2);
-        if (!sameVerdict(swapVerdict(verdict), decide(peer, own, 2))) complaints.add('differ');
+        const verdict = decide(own, peer, 2, 'C');
+        if (!sameVerdict(swapVerdict(verdict), decide(peer, own, 2, 'C'))) complaints.add('differ');
         if (verdict.kind !== 'resync') continue;
         const target = verdict.direction === 'target' ? own : peer;
         if (target.role === 'Primary') complaints.add('a Primary is overwritten');
@@ -188,7 +188,7 @@ test('every policy over every pair: both decide the same, with opposite sides', 
 
 test('policies that differ decide nothing', () => {
   const own = { ...mine, policies: { ...NO_POLICIES, zero: 'discard-local' as const } };
-  expect(words(decide(own, theirs, 2))).toBe('disconnect');
+  expect(words(decide(own, theirs, 2, 'C'))).toBe('disconnect');
   expect(policyConflict(own.policies, own.policies)).toBe('zero');
   expect(policyConflict(own.policies, { ...NO_POLICIES, zero: 'discard-remote' })).toBeUndefined();
   expect(policyConflict(NO_POLICIES, { ...NO_POLICIES, one: 'consensus' })).toBe('one');
