@@ -25,8 +25,8 @@ struct Outstanding {
   uint64_t sequence = 0;
   uint64_t admitted_us = 0;
   Protocol protocol = Protocol::kC;
-  uint32_t owing = 0;    // peers (bit n: slot n) that have not done what the protocol asks
-  uint32_t waiting = 0;  // peers that have not reported it written; includes those that owe
+  uint32_t owing = 0;     // peers (bit n: slot n) that have not done what the protocol asks
+  uint32_t waiting = 0;   // peers that have not reported it written; includes those that owe
   uint32_t reported = 0;  // peers that have
   bool local_done = false;
   bool told = false;  // acknowledged() was called

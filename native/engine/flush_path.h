@@ -35,8 +35,8 @@ class FlushPath {
   struct Flush {
     FlushPath* path = nullptr;
     nbd::Piece* piece = nullptr;  // null: answered
-    bool tracked = false;  // not reported by every peer
-    bool passed = false;   // the gate has it, or had it
+    bool tracked = false;         // not reported by every peer
+    bool passed = false;          // the gate has it, or had it
     disk::Job job;
     Outstanding item;
     HeldAck held;

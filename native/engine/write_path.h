@@ -40,10 +40,10 @@ class WritePath {
   struct Write {
     WritePath* path = nullptr;
     nbd::Piece* piece = nullptr;  // null: answered
-    uint32_t sent = 0;   // peers that were to receive it
-    bool local = false;  // the backing disk has it, or is to get it
-    bool tracked = false;  // not reported by every peer
-    bool passed = false;   // the gate has it, or had it
+    uint32_t sent = 0;            // peers that were to receive it
+    bool local = false;           // the backing disk has it, or is to get it
+    bool tracked = false;         // not reported by every peer
+    bool passed = false;          // the gate has it, or had it
     int error = 0;
     RangeEntry range;
     meta::Waiter heat;
