@@ -5,19 +5,19 @@
 
 namespace blkmirror::limits {
 
-inline constexpr uint32_t kPageBytes = 4096;            // memory and metadata unit
-inline constexpr uint32_t kBlockBytes = 4096;           // one bitmap bit
-inline constexpr uint32_t kExtentBytes = 4u << 20;      // one activity-log bit
-inline constexpr uint32_t kMaxPeers = 31;               // of one resource
-inline constexpr uint32_t kSlots = 32;                  // peer slots in the metadata
-inline constexpr uint32_t kPieceBytes = 256u << 10;     // data of one piece of a request
-inline constexpr uint32_t kRequestBytes = 32u << 20;    // data of one client request
-inline constexpr uint32_t kClientPoolBytes = 8u << 20;  // buffers for client requests
+inline constexpr uint32_t kPageBytes = 4096;             // memory and metadata unit
+inline constexpr uint32_t kBlockBytes = 4096;            // one bitmap bit
+inline constexpr uint32_t kExtentBytes = 4u << 20;       // one activity-log bit
+inline constexpr uint32_t kMaxPeers = 31;                // of one resource
+inline constexpr uint32_t kSlots = 32;                   // peer slots in the metadata
+inline constexpr uint32_t kPieceBytes = 256u << 10;      // data of one piece of a request
+inline constexpr uint32_t kRequestBytes = 32u << 20;     // data of one client request
+inline constexpr uint32_t kClientPoolBytes = 8u << 20;   // buffers for client requests
 inline constexpr uint32_t kClientSureBytes = 16u << 10;  // of these, sure for each client
-inline constexpr uint32_t kPeerPoolBytes = 6u << 20;    // buffers for what peers send
-inline constexpr uint32_t kStreamBytes = 256u << 10;    // receive buffer of one connection
-inline constexpr uint32_t kWritesInFlight = 2048;       // pieces of one engine, any kind
-inline constexpr uint32_t kFlushesInFlight = 256;       // of one engine
+inline constexpr uint32_t kPeerPoolBytes = 6u << 20;     // buffers for what peers send
+inline constexpr uint32_t kStreamBytes = 256u << 10;     // receive buffer of one connection
+inline constexpr uint32_t kWritesInFlight = 2048;        // pieces of one engine, any kind
+inline constexpr uint32_t kFlushesInFlight = 256;        // of one engine
 // Writes, flushes and a new generation that a peer may have sent and not heard of.
 inline constexpr uint32_t kFramesInFlight = kWritesInFlight + kFlushesInFlight + 16;
 inline constexpr uint32_t kRequestsPerClient = 256;   // unanswered requests of one client

@@ -2,12 +2,10 @@
 //
 // The way of a request: receive → parse (session.cc) → validate → pieces (session_pieces.cc) →
 // Backend::submit → done → replies (session_send.cc) → one send for each batch.
-//
-// Invariants:
 // - One receive and one send in flight. While a request cannot be started (no slot, no buffer,
 //   quota reached) nothing further is parsed or received: `blocked_` says what is awaited.
-// - Every piece in a request's hands is used: being filled, with the backend, or waiting to be
-//   sent. The session holds one reference on its buffer until the data was sent or written.
+// - Every piece of a request is being filled, with the backend, or waiting to be sent; one
+//   reference on its buffer is the session's until the data was sent or written.
 // - A session that holds buffers takes more only while they are within its share of what is spare;
 //   one that holds none is sure of a small one, so clients that do not read stop nobody else.
 // - A read whose header was sent owns the output until its last piece is sent; it goes on with

@@ -34,9 +34,9 @@ struct ClientHabits {
   uint32_t pause_us = 500;     // between an answer and the next request, at most
   uint32_t large_one_in = 80;  // requests up to `large_bytes`
   uint32_t large_bytes = 1u << 20;
-  uint64_t hot_bytes = 0;  // most requests go to the device's first bytes
-  bool wide = false;       // a little in every extent
-  bool slow = false;       // takes its answers late
+  uint64_t hot_bytes = 0;          // most requests go to the device's first bytes
+  bool wide = false;               // a little in every extent
+  bool slow = false;               // takes its answers late
   uint32_t block_bytes = kSector;  // requests are multiples of it
   // Percentages; the rest are writes.
   uint32_t flush_percent = 3;

@@ -117,8 +117,12 @@ const ODD = [
   'Primary',
 ];
 
+function copyOf(value) {
+  return value === undefined ? undefined : JSON.parse(JSON.stringify(value));
+}
+
 function odd() {
-  return structuredClone(pick(ODD));
+  return copyOf(pick(ODD));
 }
 
 /** One change somewhere in the tree, or in the text itself. */
@@ -145,7 +149,7 @@ function mutateTree(tree) {
   const keys = Object.keys(node);
   if (keys.length === 0 || below(10) === 0) node[pick(['a', '__proto__', 'type', 'kind'])] = odd();
   else if (below(8) === 0) delete node[pick(keys)];
-  else if (below(3) === 0) node[pick(keys)] = structuredClone(node[pick(keys)]);
+  else if (below(3) === 0) node[pick(keys)] = copyOf(node[pick(keys)]);
   else node[pick(keys)] = below(4) === 0 ? near(node[pick(keys)]) : odd();
 }
 
