@@ -137,17 +137,36 @@ void Runner::start_engine() {
   io_->set_handler(this);
   const Status ready = engine_->init();
   BM_ASSERT(ready.ok());
-  engine::AttachSpec& attach = spec_.attach;
-  const NodeDisk& holder = meta_ == nullptr ? *data_ : *meta_;
-  attach.internal = meta_ == nullptr;
-  attach.data_disk = data_->id;
-  attach.meta_disk = holder.id;
-  attach.data_disk_bytes = data_->bytes;
-  attach.meta_disk_bytes = holder.bytes;
-  attach.block = data_->block;
-  attach.fast_zero = false;
-  engine_->attach(attach, attach_completion_);
+  describe_disks(spec_.attach);
+  engine_->attach(spec_.attach, attach_completion_);
   io_->wake();
+}
+
+void Runner::describe_disks(engine::AttachSpec& spec) const {
+  BM_ASSERT(data_ != nullptr);
+  const NodeDisk& holder = meta_ == nullptr ? *data_ : *meta_;
+  BM_ASSERT(holder.owner == this);
+  spec.internal = meta_ == nullptr;
+  spec.data_disk = data_->id;
+  spec.meta_disk = holder.id;
+  spec.data_disk_bytes = data_->bytes;
+  spec.meta_disk_bytes = holder.bytes;
+  spec.block = data_->block;
+  spec.fast_zero = false;
+}
+
+// The claim lasts as long as this runner: the disks are there still.
+host::Outcome<std::shared_ptr<bind::PassedDisks>> Runner::claim_again() {
+  class Passed final : public bind::PassedDisks {
+   public:
+    explicit Passed(const Runner& runner) : runner_(runner) {}
+    void adopt(io::Io&, engine::AttachSpec& spec) override { runner_.describe_disks(spec); }
+
+   private:
+    const Runner& runner_;
+  };
+  if (node_ == nullptr || data_ == nullptr) return host::Failure{ESHUTDOWN, "the node is down"};
+  return std::shared_ptr<bind::PassedDisks>(std::make_shared<Passed>(*this));
 }
 
 void Runner::attach_done(int error, const char* what) {

@@ -30,6 +30,8 @@ class Runner final : public bind::EngineRunner, private io::BatchHandler {
   void stop() override;
   std::shared_ptr<bind::PassedSocket> pass_socket(int fd) override;
   host::Outcome<std::shared_ptr<bind::PassedSocket>> listen_unix(const std::string& path) override;
+  host::Outcome<std::shared_ptr<bind::PassedDisks>> claim_again() override;
+  engine::AttachSpec attach_spec() const override { return spec_.attach; }
   bind::EventRing& events() override { return events_; }
   const engine::Statistics& statistics() const override { return *statistics_; }
   const std::vector<std::string>& warnings() const override { return warnings_; }
@@ -60,6 +62,7 @@ class Runner final : public bind::EngineRunner, private io::BatchHandler {
   void try_claim();
   NodeDisk* claim(const std::string& path);
   void start_engine();
+  void describe_disks(engine::AttachSpec& spec) const;
   void attach_done(int error, const char* what);
   void after_batch();
   void run_commands();

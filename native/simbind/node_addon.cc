@@ -49,22 +49,23 @@ host::Outcome<host::DiskFacts> facts_of(sim::Node& node, const std::string& path
 }
 
 host::Outcome<meta::Superblock> create(sim::Node& node, const bind::CreateSpec& spec) {
-  sim::NodeDisk* data = node.find_disk(spec.disk);
-  if (data == nullptr) return not_there(spec.disk);
-  sim::NodeDisk* meta = spec.meta_disk.empty() ? data : node.find_disk(spec.meta_disk);
-  if (meta == nullptr) return not_there(spec.meta_disk);
+  BM_ASSERT(!spec.up_to_date);  // adopting is not simulated
+  sim::NodeDisk* data = node.find_disk(spec.paths.disk);
+  if (data == nullptr) return not_there(spec.paths.disk);
+  sim::NodeDisk* meta = spec.paths.meta_disk.empty() ? data : node.find_disk(spec.paths.meta_disk);
+  if (meta == nullptr) return not_there(spec.paths.meta_disk);
   if (data->owner != nullptr || meta->owner != nullptr) {
-    return Failure{EBUSY, spec.disk + " is attached"};
+    return Failure{EBUSY, spec.paths.disk + " is attached"};
   }
   sim::FormatSpec format;
   format.resource = spec.resource;
   format.node = spec.node;
-  format.path = spec.meta_disk.empty() ? spec.disk : spec.meta_disk;
+  format.path = spec.paths.meta_disk.empty() ? spec.paths.disk : spec.paths.meta_disk;
   format.slots = spec.slots;
   format.block = data->block;
   format.force = spec.force;
   format.metadata_id = node.world_random().next();
-  io::SimDisk* holder = spec.meta_disk.empty() ? nullptr : &node.disk_of(*meta);
+  io::SimDisk* holder = spec.paths.meta_disk.empty() ? nullptr : &node.disk_of(*meta);
   return sim::format(node.disk_of(*data), holder, format);
 }
 

@@ -28,6 +28,8 @@ export const SUPPLIED_UUIDS = 8;
 
 /** How long a promotion tries to reach the peers that are not connected when it begins. */
 export const SETTLE_MS = 1000;
+/** How long a connection that both refuse stays open, for the peer to hear that too. */
+export const FAREWELL_MS = 200;
 /** After a suspension has ended: when the figures of the data plane say so too. */
 export const SUSPENSION_LAG_MS = 300;
 /** How long `up` waits for the claim on a disk that an ended process may still hold. */

@@ -10,6 +10,7 @@
  */
 import { present } from '../model/assert';
 import { toMirrorError } from '../model/errors';
+import { FAREWELL_MS } from '../model/limits';
 import type { NodeName } from '../model/states';
 import type { DeviceEvent, EstablishPlan, WireSocket } from '../plane/plane';
 import { decide, endsStandAlone, sameVerdict, swapVerdict } from '../rules/handshake';
@@ -57,6 +58,8 @@ export class Link {
   private phase: 'handshake' | 'connected' | 'ended' = 'handshake';
   private connectedOnce = false;
   private establishing = false;
+  /** Both have agreed not to connect. */
+  private parting: LinkEnd | undefined;
   private told: Hello | undefined;
   private heard: Hello | undefined;
 
@@ -189,8 +192,16 @@ export class Link {
     const names = { resource: this.core.name, own: this.core.node, peer: this.peer };
     const copies = { own: told.identity, peer: heard.identity };
     const refusal = refusalOf(verdict, names, copies);
-    if (refusal !== undefined) throw new LinkEnd(refusal.message, refusal);
+    if (refusal !== undefined) await this.part(new LinkEnd(refusal.message, refusal));
     this.checkFresh(true);
+  }
+
+  /** Leaves the peer the time to hear the own `ready`, and so to come to the same end. */
+  private async part(end: LinkEnd): Promise<never> {
+    this.parting = end;
+    const { clock } = this.core.environment;
+    await new Promise<void>((resolve) => clock.after(FAREWELL_MS, resolve));
+    throw end;
   }
 
   private async remember(verdict: Verdict): Promise<void> {
@@ -261,7 +272,7 @@ export class Link {
         this.onControl(event.text);
         return;
       case 'linkClosed':
-        this.end(new LinkEnd(describeLoss(event.loss, event.detail)));
+        this.end(this.parting ?? new LinkEnd(describeLoss(event.loss, event.detail)));
         return;
       default:
         if (this.phase === 'handshake') this.early.push(event);

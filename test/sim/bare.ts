@@ -58,6 +58,7 @@ export class BareCopy {
       disk: DISK,
       metaDisk: 'internal',
       peers: [this.peer],
+      protocol: 'C',
       alExtents: 2,
       timeoutMs: 500,
       onIoError: 'detach',
