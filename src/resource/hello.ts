@@ -13,7 +13,8 @@ import {
   TWO_POLICIES,
   ZERO_POLICIES,
 } from '../model/policies';
-import { DISK_STATES, formatUuid, ROLES } from '../model/states';
+import { DISK_STATES, formatUuid, PROTOCOLS, ROLES } from '../model/states';
+import type { Protocol } from '../model/states';
 import type { Identity } from '../rules/identity';
 import { FieldError, Fields } from './validator';
 
@@ -35,7 +36,7 @@ export interface Hello {
   readonly bootNonce: string;
   /** How many connections the sender has opened to this peer since then, this one included. */
   readonly attempt: number;
-  readonly protocol: string;
+  readonly protocol: Protocol;
   /** Nodes in the sender's configuration. */
   readonly nodes: number;
   readonly identity: Identity;
@@ -81,7 +82,7 @@ export function readHello(fields: Fields): Hello {
     peer: fields.text('peer'),
     bootNonce: formatUuid(fields.hex('bootNonce')),
     attempt: fields.count('attempt'),
-    protocol: fields.text('protocol'),
+    protocol: fields.oneOf('protocol', PROTOCOLS),
     nodes: fields.count('nodes', MAX_PEERS + 1),
     identity: readIdentity(fields.fields('identity'), features),
   };

@@ -177,11 +177,10 @@ export class PeerConnection {
   /** What ended StandAlone may have been solved on the other node. */
   private judgeAgain(hello: Hello): Refusal | undefined {
     const { core, peer } = this;
-    const own = core.hello(peer, this.requested, this.attempts);
-    const nodes = Math.max(own.nodes, hello.nodes);
-    const verdict = decide(own.identity, hello.identity, nodes, core.config.protocol);
+    const { identity: own, nodes, protocol } = core.hello(peer, this.requested, this.attempts);
+    const verdict = decide(own, hello.identity, Math.max(nodes, hello.nodes), protocol);
     const names = { resource: core.name, own: core.node, peer };
-    const refusal = refusalOf(verdict, names, { own: own.identity, peer: hello.identity });
+    const refusal = refusalOf(verdict, names, { own, peer: hello.identity });
     // In split brain the peer learns from the handshake what an administrator needs to know.
     const goesOn = refusal === undefined || refusal.code === 'SplitBrain';
     if (goesOn) this.standAlone = undefined;
