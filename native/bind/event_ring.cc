@@ -141,6 +141,7 @@ void EventRing::clients_changed(uint32_t count) {
 }
 
 void EventRing::disk_failed(const char* what, int error) {
+  if (disk_failure_waits_.exchange(true)) return;
   Event& event = next(EventKind::kDiskFailed);
   event.error = error;
   copy_text(event.detail, what);
@@ -179,6 +180,8 @@ bool EventRing::try_take(Event& event, std::string& text) {
   } else if (event.kind == EventKind::kClientsChanged) {
     clients_wait_.store(false);
     event.count = client_count_.load();
+  } else if (event.kind == EventKind::kDiskFailed) {
+    disk_failure_waits_.store(false);
   } else if (event.kind == EventKind::kIoError) {
     io_error_waits_.store(false);
   }

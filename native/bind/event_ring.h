@@ -4,7 +4,7 @@
 //
 // - Order is kept, completions of commands included. publish() makes visible what was put in
 //   since, at the end of a batch: whoever is told sees the statistics of that batch.
-// - generation_changed and clients_changed are coalesced while one waits to be taken.
+// - generation_changed, clients_changed and failures of the disk are coalesced while one waits.
 // - Control frames may not use the last slots and bytes: when they find no room their link is
 //   marked (overflow) and its owner closes it. The rest is bounded by the commands JavaScript
 //   gave, so it always finds room (asserted).
@@ -113,6 +113,7 @@ class EventRing final : public engine::EventSink {
   std::atomic<bool> generation_waits_{false};
   std::atomic<bool> clients_wait_{false};
   std::atomic<uint32_t> client_count_{0};
+  std::atomic<bool> disk_failure_waits_{false};
   std::atomic<bool> io_error_waits_{false};
   std::atomic<uint32_t> named_slots_{0};
   std::atomic<uint64_t> durable_uuid_{0};
