@@ -120,7 +120,9 @@ test('values that are unknown are as the XML says', async () => {
 test('options reach the device; unknown ones and wrong types are refused', async () => {
   const options = ['a{sv}', '2', 'peer', 's', 'beta', 'discard-my-data', 'b', 'true'];
   expect((await call(R0, DEVICE, 'Connect', ...options)).status).toBe(0);
-  expect(world.device('r0').calls).toEqual(['connect {"peer":"beta","discardMyData":true}']);
+  expect(world.device('r0').calls).toEqual([
+    'connect {"peer":"beta","discardMyData":true,"dryRun":false}',
+  ]);
   const unknown = await call(R0, DEVICE, 'Promote', 'a{sv}', '1', 'farce', 'b', 'true');
   expect(unknown.stderr).toContain('unknown option "farce"; did you mean force?; known are: force');
   const wrong = await call(R0, DEVICE, 'Promote', 'a{sv}', '1', 'force', 's', 'yes');
