@@ -3,6 +3,7 @@
 
 import { closeSync, copyFileSync, openSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { until } from '../support/privateBus';
 import { Cluster, MIB } from '../support/systemCluster';
 import type { SystemNode } from '../support/systemNode';
 import { run, runOk } from '../support/systemProcess';
@@ -127,8 +128,9 @@ test('empty disks taken for equal need no resync, and one created anew later doe
   await second.must('down', 'r0');
   await second.must(...create, '--force');
   await second.must('up', 'r0');
-  await cluster.untilApart();
-  expect((await first.peer('beta')).connectionState).toBe('StandAlone');
+  await until('the copies are refused', async () => {
+    return (await first.peer('beta')).connectionState === 'StandAlone';
+  });
   await second.must('resync', 'r0', '--full');
   await cluster.untilInSync();
   await cluster.expectIdentical();
