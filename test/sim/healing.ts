@@ -95,7 +95,7 @@ function restart(story: Story, machine: Machine): void {
 
 /** Metadata that is damaged beyond its second slot is made anew. */
 function bringUp(story: Story, machine: Machine): void {
-  if (machine.failure?.message.includes('create-md') !== true) {
+  if (!/create-md|repair-md/.test(machine.failure?.message ?? '')) {
     story.order(machine.start());
     return;
   }
