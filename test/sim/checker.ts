@@ -32,6 +32,7 @@ export class Checker implements Observer {
   private readonly copying = new Map<Machine, Copying>();
   /** Copies that were the same in the present lives of both nodes. */
   private readonly together = new Set<string>();
+  private readonly agreed = new Set<string>();
   private readonly targets = new Map<string, boolean>();
   private readonly primaries = new Set<Machine>();
   private readonly up = new Set<Machine>();
@@ -61,7 +62,7 @@ export class Checker implements Observer {
       const { resync } = plan;
       this.cluster.say(`${machine.name} establishes with ${peer.name}: ${resync}`);
       if (plan.resync === 'target') this.resyncBegins(machine, peer);
-      else if (plan.resync === 'none' && hasBothDisks(machine, plan)) this.joined(machine, peer);
+      else if (plan.resync === 'none' && hasBothDisks(machine, plan)) this.agrees(machine, peer);
     } catch (error) {
       this.failure ??= error instanceof Error ? error : new Error(String(error));
     }
@@ -121,6 +122,8 @@ export class Checker implements Observer {
     this.primaries.delete(machine);
     for (const other of this.cluster.others(machine)) {
       this.targets.delete(pair(machine, other));
+      this.agreed.delete(pair(machine, other));
+      this.agreed.delete(pair(other, machine));
       this.together.delete(pair(machine, other));
       this.together.delete(pair(other, machine));
     }
@@ -167,6 +170,15 @@ export class Checker implements Observer {
     this.branches.place(copy, branch);
     copy.weak = weak && !held;
     copy.crashed = false;
+  }
+
+  /** One end may still find that the other's copy went on meanwhile, and end the connection. */
+  private agrees(machine: Machine, peer: Machine): void {
+    if (!this.agreed.delete(pair(peer, machine))) {
+      this.agreed.add(pair(machine, peer));
+      return;
+    }
+    this.joined(machine, peer);
   }
 
   /** Nothing is out of sync between them, they say. */
