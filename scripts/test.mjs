@@ -15,12 +15,16 @@ const SUITE_DEADLINE_MS = {
   checks: 300_000,
   native: 900_000,
   sanitized: 1_200_000,
+  sim: 900_000,
   unit: 300_000,
   system: 2_400_000,
 };
 
 /** Of each random native test under the sanitizers. */
 const SANITIZED_SEEDS = '5';
+
+/** Of `npm run sim`. */
+const SIMULATED_SEEDS = '40';
 
 /** A stack frame inside jest or Node, which says nothing about the test. */
 const FRAME = /^\s+at .*(node_modules\/|node:internal|Promise\.finally|new Promise)/;
@@ -132,6 +136,18 @@ async function jestSuite(counts, name, args) {
   }
 }
 
+/** Whole mirrors in a simulated world, each seed with crashes, power losses and cuts. */
+async function simSuite(counts) {
+  const args = ['scripts/sim.mjs', '--seeds', SIMULATED_SEEDS, '--jobs', '2'];
+  const lines = [];
+  const onLine = (line) => lines.push(line);
+  const end = await runProgram(process.execPath, args, SUITE_DEADLINE_MS.sim, onLine);
+  const [, clean, failed] = /(\d+) seeds clean, (\d+) failed/.exec(lines.join('\n')) ?? [];
+  counts.passed += Number(clean ?? 0);
+  if (end.status === 0 && Number(clean) > 0) return;
+  count(counts, false, `${failed ?? 'all'} seeds of npm run sim`, lines.join('\n') + end.errors);
+}
+
 function unitSuite(counts) {
   return jestSuite(counts, 'unit', ['test/unit', '--maxWorkers=2']);
 }
@@ -173,6 +189,7 @@ async function main() {
     ['native', 'native tests', nativeSuite],
     ['sanitized', 'native tests under sanitizers', sanitizedSuite],
     ['unit', 'unit tests', unitSuite],
+    ['sim', 'simulated mirrors', simSuite],
     ['system', 'system tests', systemSuite],
   ];
   const only = process.argv.slice(2);
