@@ -6,7 +6,7 @@
  * XFS (xfs_dsb), btrfs (on-disk format), LVM2 (pv_header), Linux swap, NTFS, FAT, exFAT, squashfs,
  * MBR and GPT. Little-endian but for XFS.
  */
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 
 export interface Content {
   /** In words: `an ext4 file system`, as blkid's kinds are called. */
@@ -17,10 +17,12 @@ export interface Content {
 
 type Reader = (offset: number, length: number) => Buffer;
 
+const SECTOR_BYTES = 512n;
+
 interface Probe {
   readonly type: string;
   /** undefined: it is not that. */
-  readonly tryEnd: (read: Reader) => bigint | undefined;
+  readonly tryEnd: (read: Reader, sectorBytes: bigint) => bigint | undefined;
 }
 
 /** By the type that blkid tells (TYPE or PTTYPE). */
@@ -44,13 +46,38 @@ export function tryContentEnd(path: string, type: string): bigint | undefined {
   if (probe === undefined) return undefined;
   const descriptor = openSync(path, 'r');
   try {
-    return probe.tryEnd((offset, length) => {
+    const read: Reader = (offset, length) => {
       const bytes = Buffer.alloc(length);
       readSync(descriptor, bytes, 0, length, offset);
       return bytes;
-    });
+    };
+    return probe.tryEnd(read, sectorBytesOf(descriptor));
   } finally {
     closeSync(descriptor);
+  }
+}
+
+/** The unit of a DOS partition table: the disk's logical block; 512 bytes in a file. */
+function sectorBytesOf(descriptor: number): bigint {
+  const status = fstatSync(descriptor);
+  if (!status.isBlockDevice()) return SECTOR_BYTES;
+  const major = (status.rdev >> 8) & 0xfff;
+  const minor = (status.rdev & 0xff) | ((status.rdev >> 12) & 0xfff00);
+  const device = `/sys/dev/block/${major}:${minor}`;
+  // A partition has no queue of its own: its disk's is beside it.
+  for (const queue of [`${device}/queue`, `${device}/../queue`]) {
+    const bytes = tryReadNumber(`${queue}/logical_block_size`);
+    if (bytes !== undefined) return bytes;
+  }
+  return SECTOR_BYTES;
+}
+
+function tryReadNumber(file: string): bigint | undefined {
+  try {
+    const text = readFileSync(file, 'utf8').trim();
+    return /^[0-9]{1,10}$/.test(text) ? BigInt(text) : undefined;
+  } catch {
+    return undefined;
   }
 }
 
@@ -126,10 +153,8 @@ function endOfSquashfs(read: Reader): bigint | undefined {
   return header.toString('latin1', 0, 4) === 'hsqs' ? header.readBigUInt64LE(40) : undefined;
 }
 
-const SECTOR_BYTES = 512n;
-
 /** Primary and extended partitions; logical ones lie inside the latter. */
-function endOfPartitions(read: Reader): bigint | undefined {
+function endOfPartitions(read: Reader, sectorBytes: bigint): bigint | undefined {
   const table = read(0, 512);
   if (table.readUInt16LE(510) !== 0xaa55) return undefined;
   let end = 0n;
@@ -137,7 +162,7 @@ function endOfPartitions(read: Reader): bigint | undefined {
     const last = BigInt(table.readUInt32LE(at + 8)) + BigInt(table.readUInt32LE(at + 12));
     if (last > end) end = last;
   }
-  return end === 0n ? undefined : end * SECTOR_BYTES;
+  return end === 0n ? undefined : end * sectorBytes;
 }
 
 /** The second table lies behind the last partition, at the end of the disk. */

@@ -26,6 +26,8 @@ export interface ClusterSpec {
   readonly tmpfs?: boolean;
   /** Loop devices on top of the files. */
   readonly loop?: boolean;
+  /** Their logical blocks, of each node or of all; 512 without it. */
+  readonly loopBlockBytes?: number | readonly number[];
   /** Nodes reach each other only through forwarders, see link(). */
   readonly forwarded?: boolean;
   /** Words put before every daemon. */
@@ -212,19 +214,22 @@ export class Cluster {
   }
 
   private async makeDisks(): Promise<void> {
-    for (const node of this.nodes) {
+    for (const [index, node] of this.nodes.entries()) {
       mkdirSync(node.folder, { recursive: true });
       for (const resource of this.resources) {
         const file = join(node.folder, `${resource}.disk`);
         makeSparseFile(file, this.spec.diskBytes ?? 64 * MIB);
-        const disk = this.spec.loop === true ? await this.attachLoop(file) : file;
+        const disk = this.spec.loop === true ? await this.attachLoop(file, index) : file;
         this.disks.set(`${node.name}/${resource}`, disk);
       }
     }
   }
 
-  private async attachLoop(file: string): Promise<string> {
-    const device = (await runOk('losetup', ['--find', '--show', file])).trim();
+  private async attachLoop(file: string, index: number): Promise<string> {
+    const { loopBlockBytes = 512 } = this.spec;
+    const bytes = typeof loopBlockBytes === 'number' ? loopBlockBytes : loopBlockBytes[index];
+    const words = ['--sector-size', String(bytes ?? 512), '--find', '--show', file];
+    const device = (await runOk('losetup', words)).trim();
     this.onRemove(() => run('losetup', ['--detach', device]));
     return device;
   }
