@@ -23,8 +23,10 @@ wanted() {
 }
 
 # build OUT LOG ARGUMENTS...: make with output to a log; whatever can be built is built.
+# The relative name is what ccache may write into the dependencies.
 build() {
-  local out=$1 log=$2
+  local out log=$2
+  out=$(realpath --relative-to=. "$1")
   shift 2
   make -s -k -j2 OUT="$out" "$@" >>"$log" 2>&1
 }
