@@ -44,6 +44,17 @@ struct ClientHabits {
   uint32_t zero_percent = 15;
 };
 
+// How many requests several clients may still ask for together.
+struct Allowance {
+  uint64_t left = UINT64_MAX;
+  bool just_spent = false;  // until somebody has noticed
+  void spend() {
+    if (left == UINT64_MAX) return;
+    left -= 1;
+    just_spent = left == 0;
+  }
+};
+
 struct ClientCounters {
   uint64_t answers = 0;
   uint64_t errors = 0;
@@ -54,8 +65,10 @@ struct ClientCounters {
 
 class RandomClient {
  public:
-  RandomClient(io::SimWorld& world, Violations& violations, const ClientHabits& habits)
-      : world_(world), violations_(violations), io_(world), habits_(habits) {
+  // `allowance` may be null: no limit.
+  RandomClient(io::SimWorld& world, Violations& violations, const ClientHabits& habits,
+               Allowance* allowance = nullptr)
+      : world_(world), violations_(violations), allowance_(allowance), io_(world), habits_(habits) {
     send_.owner = receive_.owner = timer_.owner = slow_timer_.owner = this;
     send_.complete = [](io::Op& op, int32_t result) { self(op.owner).sent(result); };
     receive_.complete = [](io::Op& op, int32_t result) { self(op.owner).received(result); };
@@ -91,6 +104,10 @@ class RandomClient {
   }
   void start() {
     active_ = true;
+    go_on();
+  }
+  // There is something to ask for again.
+  void go_on() {
     if (ready_) next_requests();
   }
   void stop() { active_ = false; }
@@ -125,11 +142,16 @@ class RandomClient {
   }
 
   void next_requests() {
-    while (ready_ && active_ && requests_.size() < habits_.depth) {
+    while (may_ask()) {
       add_request();
       if (world_.random().chance(3)) break;
     }
     flush_outbox();
+  }
+
+  bool may_ask() const {
+    if (!ready_ || !active_ || requests_.size() >= habits_.depth) return false;
+    return allowance_ == nullptr || allowance_->left > 0;
   }
 
   // Also those under which nothing is acknowledged: a copy may be left behind with one.
@@ -163,6 +185,7 @@ class RandomClient {
     }
     append(request, durable && request.type != 0 && request.type != 3);
     requests_.emplace(last_cookie_, std::move(request));
+    if (allowance_ != nullptr) allowance_->spend();
   }
 
   void choose_range(Request& request) {
@@ -241,7 +264,7 @@ class RandomClient {
     } else {
       receive_more();
     }
-    if (ready_ && active_ && requests_.size() < habits_.depth && !timer_.link.linked()) {
+    if (may_ask() && !timer_.link.linked()) {
       io_.arm(timer_, io_.now_us() + world_.random().between(0, habits_.pause_us));
     }
   }
@@ -319,6 +342,7 @@ class RandomClient {
 
   io::SimWorld& world_;
   Violations& violations_;
+  Allowance* allowance_;
   Model* model_ = nullptr;
   std::function<uint64_t()> generation_;
   io::SimIo io_;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "base/assert.h"
 #include "sim/engine_pages.h"
@@ -47,7 +48,7 @@ Node* World::node_of_host(uint32_t host) {
 }
 
 Client& World::add_client(const ClientHabits& habits) {
-  clients_.push_back(std::make_unique<Client>(sim_, *this, habits));
+  clients_.push_back(std::make_unique<Client>(sim_, *this, habits, allowance_));
   return *clients_.back();
 }
 
@@ -80,10 +81,16 @@ void World::crash(Node& node, io::SimCrash how) {
   node.crash(how);
 }
 
+void World::allow(uint64_t operations) {
+  BM_ASSERT(operations < UINT64_MAX);
+  allowance_ = {operations, false};
+  for (const auto& client : clients_) client->random.go_on();
+}
+
 RunEnd World::run(uint64_t until_us, const bool& news_due) {
   for (;;) {
     if (!violation_.empty()) return RunEnd::kViolation;
-    if (news_due) return RunEnd::kNews;
+    if (news_due || std::exchange(allowance_.just_spent, false)) return RunEnd::kNews;
     const uint64_t next_us = sim_.next_us();
     if (next_us > until_us) {
       if (until_us > sim_.now_us()) sim_.advance(until_us);

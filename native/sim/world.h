@@ -20,8 +20,9 @@ namespace blkmirror::sim {
 enum class RunEnd : uint8_t { kNews, kTime, kIdle, kViolation };
 
 struct Client {
-  explicit Client(io::SimWorld& world, Violations& violations, const ClientHabits& habits)
-      : random(world, violations, habits) {}
+  Client(io::SimWorld& world, Violations& violations, const ClientHabits& habits,
+         Allowance& allowance)
+      : random(world, violations, habits, &allowance) {}
   RandomClient random;
   Node* node = nullptr;  // it is connected to
 };
@@ -40,8 +41,13 @@ class World final : public Violations {
   bool connect(Client& client, Node& node, const std::string& path, uint32_t branch);
   void crash(Node& node, io::SimCrash how);
 
-  // Until something noted that it has news (news_due(), set by whoever is told), `until_us`, or
-  // a violation. At the end of the world the clock is moved to `until_us`.
+  // All clients together may ask for so many requests from now on.
+  void allow(uint64_t operations);
+  uint64_t allowed() const { return allowance_.left; }
+
+  // Until something noted that it has news (`news_due`, set by whoever is told), the clients have
+  // asked for all they may, `until_us`, or a violation. At the end of the world the clock is moved
+  // to `until_us`.
   RunEnd run(uint64_t until_us, const bool& news_due);
 
   void set_refusing(const Node& from, const Node& to, bool refusing);
@@ -71,6 +77,7 @@ class World final : public Violations {
  private:
   io::SimWorld sim_;
   std::vector<std::unique_ptr<Node>> nodes_;
+  Allowance allowance_;
   std::vector<std::unique_ptr<Client>> clients_;
   std::map<uint32_t, std::unique_ptr<Model>> branches_;
   uint32_t next_branch_ = 0;

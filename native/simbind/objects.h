@@ -33,6 +33,8 @@ class WorldObject final : public Napi::ObjectWrap<WorldObject> {
   Napi::Value trace_text(const Napi::CallbackInfo& info);
   Napi::Value trace_hash(const Napi::CallbackInfo& info);
   Napi::Value operations(const Napi::CallbackInfo& info);
+  void allow(const Napi::CallbackInfo& info);
+  Napi::Value allowed(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 
   void tell(Napi::Env env);

@@ -78,6 +78,8 @@ Napi::Function WorldObject::define(Napi::Env env) {
                          InstanceMethod("traceText", &Self::trace_text),
                          InstanceMethod("traceHash", &Self::trace_hash),
                          InstanceMethod("operations", &Self::operations),
+                         InstanceMethod("allow", &Self::allow),
+                         InstanceMethod("allowed", &Self::allowed),
                          InstanceMethod("close", &Self::close),
                      });
 }
@@ -233,6 +235,16 @@ Napi::Value WorldObject::trace_hash(const Napi::CallbackInfo& info) {
 Napi::Value WorldObject::operations(const Napi::CallbackInfo& info) {
   if (closed(info.Env(), holder_)) return info.Env().Undefined();
   return Napi::Number::New(info.Env(), double(holder_->world->operations()));
+}
+
+// (operations)
+void WorldObject::allow(const Napi::CallbackInfo& info) {
+  if (!closed(info.Env(), holder_)) holder_->world->allow(number_at(info, 0));
+}
+
+Napi::Value WorldObject::allowed(const Napi::CallbackInfo& info) {
+  if (closed(info.Env(), holder_)) return info.Env().Undefined();
+  return Napi::Number::New(info.Env(), double(holder_->world->allowed()));
 }
 
 void WorldObject::close(const Napi::CallbackInfo& info) {

@@ -33,8 +33,6 @@ export class Cluster {
   /** What JavaScript and the administrator did, for the trace. */
   readonly said: string[] = [];
   observer: Observer | undefined;
-  /** The world runs at most so long before afterStep() looks again. */
-  sliceUs = Infinity;
   /** Called whenever something has happened. */
   afterStep: () => void = () => undefined;
   private readonly timeline = new Timeline();
@@ -120,8 +118,7 @@ export class Cluster {
   }
 
   private step(end: number): void {
-    const slice = this.sliceUs === Infinity ? Infinity : this.world.nowUs() + this.sliceUs;
-    const next = Math.min(end, this.timeline.nextUs(), slice);
+    const next = Math.min(end, this.timeline.nextUs());
     if (this.world.run(next) === 'violation') throw new Violation(this.world.violation());
     drainMicrotasks();
     const nowUs = this.world.nowUs();

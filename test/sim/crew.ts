@@ -5,20 +5,17 @@ import type { Cluster } from './cluster';
 import type { Machine } from './machine';
 import type { Branch, SimClient } from './simAddon';
 
-/** While clients ask, their operations are counted so often. */
-const SLICE_US = 3000;
-
 export class Crew {
   private readonly branches = new Map<Machine, Branch>();
   private readonly resting = new Set<Machine>();
   private readonly troubled = new Set<Machine>();
   private readonly allowed = new Map<Machine, boolean>();
   private asking = false;
-  private wanted = true;
-  /** Operations of all clients until they pause. */
-  private limit = 0;
 
-  constructor(private readonly cluster: Cluster) {}
+  constructor(private readonly cluster: Cluster) {
+    cluster.world.allow(0);
+    this.start();
+  }
 
   /** The machine serves this branch from now on. */
   serve(machine: Machine, branch: Branch): void {
@@ -28,13 +25,16 @@ export class Crew {
 
   /** They may do so many operations more, and then pause until the next time. */
   grant(operations: number): void {
-    this.limit = this.cluster.world.operations() + operations;
-    this.decideAsking();
+    this.cluster.world.allow(operations);
+  }
+
+  /** They have asked for all of it. */
+  get spent(): boolean {
+    return this.cluster.world.allowed() === 0;
   }
 
   /** Connects who can be connected. */
   tend(): void {
-    if (this.asking) this.decideAsking();
     for (const machine of this.cluster.machines) {
       const branch = this.branches.get(machine);
       if (branch === undefined || !machine.isPrimary || this.resting.has(machine)) continue;
@@ -69,13 +69,13 @@ export class Crew {
   }
 
   stop(): void {
-    this.wanted = false;
-    this.decideAsking();
+    this.asking = false;
+    for (const client of this.all()) client.stop();
   }
 
   start(): void {
-    this.wanted = true;
-    this.decideAsking();
+    this.asking = true;
+    for (const client of this.all()) client.start();
   }
 
   get idle(): boolean {
@@ -84,17 +84,6 @@ export class Crew {
 
   private all(): readonly SimClient[] {
     return this.cluster.machines.flatMap((machine) => this.cluster.clientsOf(machine));
-  }
-
-  private decideAsking(): void {
-    const asking = this.wanted && this.cluster.world.operations() < this.limit;
-    if (asking === this.asking) return;
-    this.asking = asking;
-    this.cluster.sliceUs = asking ? SLICE_US : Infinity;
-    for (const client of this.all()) {
-      if (asking) client.start();
-      else client.stop();
-    }
   }
 
   private connect(client: SimClient, machine: Machine, branch: Branch): void {

@@ -17,10 +17,20 @@ const REST_US = 300_000;
 
 export function heal(story: Story): void {
   story.say('heal');
+  mend(story, () => inSync(story));
+}
+
+/** Only until clients have asked for what they may: the copies may still be far apart. */
+export function revive(story: Story): void {
+  story.say('revive');
+  mend(story, () => story.crew.spent);
+}
+
+function mend(story: Story, isEnough: () => boolean): void {
   mendLinks(story);
   for (const machine of story.machines) repair(story, machine);
   for (let round = 0; round < ROUNDS; round += 1) {
-    if (story.cluster.until(() => inSync(story), ROUND_US)) return;
+    if (story.cluster.until(isEnough, ROUND_US)) return;
     story.say(`round ${round}: ${describe(story)}`);
     nudge(story, round);
   }

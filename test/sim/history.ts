@@ -5,7 +5,7 @@
 import { ORDERS, RECOVERIES } from './administrator';
 import { Cluster } from './cluster';
 import { ENDS, FAULTS } from './faults';
-import { compare, heal } from './healing';
+import { compare, heal, revive } from './healing';
 import { drawPlan } from './plan';
 import type { Plan } from './plan';
 import type { SimAddon } from './simAddon';
@@ -13,9 +13,9 @@ import { Story } from './story';
 import type { Action } from './story';
 import { Violation } from './violation';
 
-const LEAST_OPERATIONS = 2000;
-const LEAST_FAULTS = 20;
 const MOST_ACTIONS = 400;
+/** After the last fault that is wanted, so many operations are let through at a time. */
+const LATE_SHARE = 100;
 /** To find an action that makes sense now. */
 const MOST_TRIES = 20;
 
@@ -70,11 +70,13 @@ class History {
 
   run(): void {
     this.begin();
+    const { dice } = this.story;
     while (!this.isEnough()) {
-      this.act();
-      const { dice } = this.story;
+      this.letClientsAsk();
+      do this.act();
+      while (!dice.oneIn(this.plan.burst));
       if (dice.oneIn(this.plan.healOneIn)) {
-        this.story.crew.grant(dice.between(0, 2 * this.plan.operations));
+        this.story.crew.grant(this.share());
         if (dice.oneIn(4)) compare(this.story);
         else heal(this.story);
       }
@@ -113,7 +115,25 @@ class History {
   private isEnough(): boolean {
     if (this.done >= MOST_ACTIONS) return true;
     const { faultCount } = this.story;
-    return faultCount >= LEAST_FAULTS && this.cluster.world.operations() >= LEAST_OPERATIONS;
+    const { faults, operations } = this.plan;
+    return faultCount >= faults && this.cluster.world.operations() >= operations;
+  }
+
+  /** Operations for the next burst: faults and operations come to their end together. */
+  private share(): number {
+    const { dice, faultCount } = this.story;
+    const { faults, operations } = this.plan;
+    const left = Math.max(1, operations - this.cluster.world.operations());
+    const bursts = (2 * Math.max(0, faults - faultCount)) / this.plan.burst;
+    return dice.between(1, bursts < 1 ? LATE_SHARE : Math.ceil((2 * left) / bursts));
+  }
+
+  private letClientsAsk(): void {
+    const { story, cluster } = this;
+    story.crew.grant(this.share());
+    const { pauseUs, reviveOneIn } = this.plan;
+    const spent = cluster.until(() => story.crew.spent, story.dice.between(0, pauseUs));
+    if (!spent && story.dice.oneIn(reviveOneIn)) revive(story);
   }
 
   /** Fresh metadata everywhere, everything up, the first copy UpToDate. */
@@ -135,9 +155,7 @@ class History {
   }
 
   private act(): void {
-    const { story, cluster } = this;
-    story.crew.grant(story.dice.between(1, this.plan.operations));
-    cluster.pass(story.dice.between(0, this.plan.pauseUs));
+    const { story } = this;
     this.done += 1;
     let tries = 0;
     let action = story.dice.weighted(this.actions);

@@ -8,6 +8,8 @@ import type { ClientHabits } from './simAddon';
 
 const MIB = 1 << 20;
 const KIND_ABSENT_ONE_IN = 3;
+const LEAST_OPERATIONS = 2000;
+const LEAST_FAULTS = 20;
 
 export interface Plan {
   readonly seed: number;
@@ -20,11 +22,16 @@ export interface Plan {
   readonly clients: readonly ClientHabits[];
   /** By name of an action (actions.ts); absent: never. */
   readonly weights: ReadonlyMap<string, number>;
-  /** Of all clients between two actions, at most. */
+  /** Client operations and faults that it has at least. */
   readonly operations: number;
-  /** Between two actions, at most. */
+  readonly faults: number;
+  /** Actions that follow each other at once, on average. */
+  readonly burst: number;
+  /** What clients are waited for between two bursts, at most. */
   readonly pauseUs: number;
-  /** After an action everything is healed, one in so many. */
+  /** When clients cannot go on after a burst they are helped, one in so many. */
+  readonly reviveOneIn: number;
+  /** After a burst everything is healed, one in so many. */
   readonly healOneIn: number;
 }
 
@@ -59,9 +66,12 @@ export function drawPlan(seed: number, kinds: readonly ActionKind[]): Plan {
       blockBytes,
     })),
     weights: drawWeights(dice, kinds, nodes),
-    operations: dice.pick([60, 100, 160]),
-    pauseUs: dice.pick([5000, 20_000, 60_000]),
-    healOneIn: dice.between(4, 9),
+    operations: LEAST_OPERATIONS,
+    faults: LEAST_FAULTS,
+    burst: dice.pick([1, 2, 2, 3]),
+    pauseUs: dice.pick([20_000, 100_000, 500_000]),
+    reviveOneIn: dice.pick([1, 2, 3]),
+    healOneIn: dice.between(4, 12),
   };
 }
 

@@ -15,7 +15,7 @@ import { join } from 'node:path';
 import type { Addon } from '../../src/plane/addon';
 
 /**
- * 'event': callbacks were called. 'time': `untilUs` is reached. 'idle': nothing is left that could
+ * 'event': callbacks were called, or clients have asked for all that they may (allow()). 'time': `untilUs` is reached. 'idle': nothing is left that could
  * ever happen by itself; the clock stands at `untilUs` all the same. 'violation': see violation().
  */
 export type RunEnd = 'event' | 'time' | 'idle' | 'violation';
@@ -244,6 +244,10 @@ export interface SimWorld {
   traceHash(): bigint;
   /** Client operations answered so far. */
   operations(): number;
+  /** All clients together may ask for so many requests from now on; without it, for any number. */
+  allow(operations: number): void;
+  /** What is left of that. */
+  allowed(): number;
   /** Ends everything without asking anybody. Call it last; nothing else may follow. */
   close(): void;
 }
