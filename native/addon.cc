@@ -5,6 +5,7 @@
 #include "bind/device_object.h"
 #include "bind/disk_work.h"
 #include "bind/lobby_object.h"
+#include "bind/service_notice.h"
 
 static Napi::Object init_addon(Napi::Env env, Napi::Object exports) {
   using namespace blkmirror::bind;
@@ -17,6 +18,7 @@ static Napi::Object init_addon(Napi::Env env, Napi::Object exports) {
   exports.Set("dumpMetadata", Napi::Function::New(env, dump_metadata_async));
   exports.Set("restoreMetadata", Napi::Function::New(env, restore_metadata_async));
   exports.Set("repairMetadata", Napi::Function::New(env, repair_metadata_async));
+  exports.Set("notifyManager", Napi::Function::New(env, notify_manager));
   return exports;
 }
 

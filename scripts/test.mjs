@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { lintChecks } from './lint.mjs';
 import { filesBelow, npmBin, root } from './lib/tools.mjs';
 
-const SYSTEM_FOLDERS = ['test/wire', 'test/sim', 'test/dbus', 'test/system'];
+const SYSTEM_FOLDERS = ['test/wire', 'test/sim', 'test/dbus', 'test/packaging', 'test/system'];
 const SUITE_DEADLINE_MS = {
   checks: 300_000,
   native: 900_000,
@@ -57,7 +57,9 @@ function runProgram(command, args, deadlineMs, onLine, env = {}) {
     child.stderr.setEncoding('utf8').on('data', (text) => {
       errors += text;
       // Jest reports each file it has run; the system tests take long enough to want to see that.
-      for (const [file] of text.matchAll(/^(?:PASS|FAIL) test\/(?:dbus|system|wire|sim)\/.*/gm)) {
+      for (const [file] of text.matchAll(
+        /^(?:PASS|FAIL) test\/(?:dbus|packaging|system|wire|sim)\/.*/gm,
+      )) {
         say(`  ${file}`);
       }
     });

@@ -39,6 +39,8 @@ export const NEEDED_TO_TEST = [
   'util-linux',
   'g++-s390x-linux-gnu',
   'qemu-user',
+  'systemd',
+  'polkitd',
 ];
 
 /** What `npm run fuzz` needs besides. */

@@ -73,8 +73,9 @@ looks for one where a disk that grew used to end, and at the other places where 
     description: `
 Reads the configuration of the resource afresh, attaches its backing disk and begins to connect
 to its peers. Needs no peer; succeeds when it is up already. On a terminal it shows a resync
-that begins, until Ctrl-C, which leaves it running.`,
-    examples: ['blkmirror up r0', 'blkmirror up all'],
+that begins, until Ctrl-C, which leaves it running. With --wait it ends when every peer is
+connected, or when wfc-timeout ([startup], 30 s) has passed; both are success.`,
+    examples: ['blkmirror up r0', 'blkmirror up r0 --wait', 'blkmirror up all'],
   },
   down: {
     summary: 'disconnect and detach',

@@ -1,19 +1,26 @@
 /**
  * The commands `up` and `down`, for one resource or for all.
  */
-import { configuredResources } from '../offline/configured';
+import { configuredResources, waitForPeersMs } from '../offline/configured';
+import type { ResourceName } from '../model/states';
 import { resourceArgument } from './context';
 import type { Context } from './context';
 import { followDevice } from './follow';
+import { waitForPeers } from './peersWait';
 import type { Service } from './service';
 import { reasonOf } from './words';
 
+export interface UpOptions {
+  readonly wait?: boolean;
+}
+
 /** Exit status. */
-export async function up(context: Context, argument: string): Promise<number> {
+export async function up(context: Context, argument: string, options: UpOptions): Promise<number> {
   if (argument !== 'all') {
     const resource = resourceArgument(argument);
     return context.withService(async (service) => {
       await service.up(resource);
+      if (options.wait === true) return waitForAll(context, service, [resource]);
       await reportUp(context, service, resource);
       return 0;
     });
@@ -25,11 +32,14 @@ export async function up(context: Context, argument: string): Promise<number> {
     return problems === '' ? 0 : 1;
   }
   return context.withService(async (service) => {
+    const brought: string[] = [];
     const failures = await forEach(context, names, async (name) => {
       await service.up(name);
-      context.output.print(`${name} is up`);
+      brought.push(name);
+      if (options.wait !== true) context.output.print(`${name} is up`);
     });
-    return failures === 0 && problems === '' ? 0 : 1;
+    const waited = options.wait === true ? await waitForAll(context, service, brought) : 0;
+    return failures === 0 && problems === '' ? waited : 1;
   });
 }
 
@@ -71,11 +81,23 @@ async function forEach(
   return failures;
 }
 
-async function reportUp(
+/** All at once, each as long as its own configuration says. Exit status. */
+async function waitForAll(
   context: Context,
   service: Service,
-  resource: ReturnType<typeof resourceArgument>,
-): Promise<void> {
+  names: readonly string[],
+): Promise<number> {
+  const ends = await Promise.all(
+    names.map(async (name) => {
+      context.output.print(`${name} is up`);
+      const waitMs = waitForPeersMs(context.configDir, name);
+      return waitForPeers(service, name as ResourceName, waitMs, context.output);
+    }),
+  );
+  return ends.every((whole) => whole) ? 0 : 1;
+}
+
+async function reportUp(context: Context, service: Service, resource: ResourceName): Promise<void> {
   context.output.print(`${resource} is up`);
   if (!context.output.isTerminal) return;
   const end = await followDevice(service, resource, context.output);

@@ -99,7 +99,9 @@ function addLifeCycle(add: (name: CommandName, run: Action) => Command): void {
     .option('--adopt', 'keep the data that is on the disk, as the copy to fill others from')
     .option('--skip-initial-sync', 'on every node, with empty disks: take them for equal')
     .option('--zero', 'with --skip-initial-sync: make them equal, by zeroes');
-  add('up', up as Action).argument(...RESOURCE_OR_ALL);
+  add('up', up as Action)
+    .argument(...RESOURCE_OR_ALL)
+    .option('--wait', 'wait for the peers, at most as long as wfc-timeout says');
   add('down', down as Action).argument(...RESOURCE_OR_ALL);
   add('setup', setup as Action)
     .argument('<device>', '/dev/nbdN')

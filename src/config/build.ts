@@ -51,6 +51,7 @@ export function buildResource(
       'the policy was checked',
     ),
     diskTimeoutMs: Number(option('disk', 'disk-timeout-ms', '0')),
+    waitForPeersMs: Number(option('startup', 'wfc-timeout', '30')) * 1000,
     fencing: fencingOf(option('net', 'fencing', 'dont-care')),
     handlers: handlersOf(option),
     handlerTimeoutMs: Number(option('handlers', 'timeout-ms', '120000')),

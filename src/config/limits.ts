@@ -19,6 +19,8 @@ export const MAX_PORT = 65_535;
 export const MIN_TIMEOUT_MS = 100;
 export const MAX_TIMEOUT_MS = 600_000;
 export const MAX_HANDLER_TIMEOUT_MS = 3_600_000;
+/** How long `up --wait` waits for peers, in seconds. */
+export const MAX_WAIT_FOR_PEERS_SECONDS = 3600;
 export const MIN_SOCKET_BUFFER_BYTES = 1024;
 export const MAX_SOCKET_BUFFER_BYTES = 268_435_456;
 /** 4 MiB each: 64 TiB. */

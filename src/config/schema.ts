@@ -10,6 +10,7 @@ import {
   MAX_PATH_BYTES,
   MAX_SOCKET_BUFFER_BYTES,
   MAX_TIMEOUT_MS,
+  MAX_WAIT_FOR_PEERS_SECONDS,
   MIN_SOCKET_BUFFER_BYTES,
   MIN_TIMEOUT_MS,
 } from './limits';
@@ -19,7 +20,7 @@ import type { HandlerName } from '../model/handlers';
 import { IO_ERROR_POLICIES } from './types';
 import { CONFLICT_POLICIES, ONE_POLICIES, TWO_POLICIES, ZERO_POLICIES } from '../model/policies';
 
-export const SECTION_KINDS = ['resource', 'net', 'disk', 'handlers', 'node'] as const;
+export const SECTION_KINDS = ['resource', 'net', 'disk', 'startup', 'handlers', 'node'] as const;
 export type SectionKind = (typeof SECTION_KINDS)[number];
 
 /** What is wrong with a value and what would be right; undefined when it is right. */
@@ -70,6 +71,7 @@ const OPTIONS: Readonly<Record<SectionKind, Readonly<Record<string, ValueCheck>>
     'on-io-error': ioErrorProblem,
     'disk-timeout-ms': integerCheck('milliseconds, 0 for never', 0, MAX_TIMEOUT_MS),
   },
+  startup: { 'wfc-timeout': integerCheck('seconds', 1, MAX_WAIT_FOR_PEERS_SECONDS) },
   handlers: {
     ...Object.fromEntries(SUPPORTED_HANDLERS.map((name) => [name, commandProblem])),
     'timeout-ms': integerCheck('milliseconds', MIN_TIMEOUT_MS, MAX_HANDLER_TIMEOUT_MS),
@@ -89,8 +91,8 @@ const DRBD_OPTIONS = new Set(
   outdated-wfc-timeout peer-ack-delay peer-ack-window peer-max-bio-size ping-int ping-timeout
   pri-lost pri-lost-after-sb quorum quorum-minimum-redundancy rdma-ctrl-rcvbuf-size
   read-balancing resync-after resync-rate rs-discard-granularity set-defaults-to
-  shared-secret socket-check-timeout split-brain startup tcp-cork timeout-action tls transport
-  twopc-retry-timeout twopc-timeout use-rle verify-alg volume wfc-timeout`.split(/\s+/),
+  shared-secret socket-check-timeout split-brain tcp-cork timeout-action tls transport
+  twopc-retry-timeout twopc-timeout use-rle verify-alg volume`.split(/\s+/),
 );
 
 export function tryKind(kind: string): SectionKind | undefined {

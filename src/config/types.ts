@@ -38,6 +38,8 @@ export interface ResourceConfig {
   readonly onIoError: IoErrorPolicy;
   /** A disk operation that takes longer means a failed disk; 0: never. */
   readonly diskTimeoutMs: number;
+  /** How long `up --wait` waits until every peer is connected (wfc-timeout). */
+  readonly waitForPeersMs: number;
   /** With a policy other than dont-care there is a fence-peer handler. */
   readonly fencing: FencingPolicy;
   /** Commands for /bin/sh, by the event they are for. */

@@ -1,7 +1,7 @@
 /**
  * What the command line asks of the configuration without the service.
  */
-import { listResources } from '../config/load';
+import { getResource, listResources } from '../config/load';
 import { formatProblems } from '../config/problems';
 import { resourceNameProblem } from '../config/names';
 
@@ -12,6 +12,14 @@ export function configuredResources(configDir: string): {
 } {
   const { names, problems } = listResources(configDir);
   return { names, problems: formatProblems(problems) };
+}
+
+/**
+ * How long `up --wait` waits for the peers of a resource.
+ * @throws NotFound, InvalidArgs
+ */
+export function waitForPeersMs(configDir: string, resource: string): number {
+  return getResource(configDir, resource).waitForPeersMs;
 }
 
 /**

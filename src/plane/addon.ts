@@ -120,6 +120,12 @@ export interface Addon {
   readMetadata(disk: string, metaDisk: string): Promise<Metadata>;
 }
 
+/** What the service alone uses. */
+export interface ServiceAddon {
+  /** Of sd_notify(3); answers an errno's name, empty when it was sent. */
+  notifyManager(address: string, state: string): string;
+}
+
 /** The rest of it, which the command line alone uses. */
 export interface MetadataAddon {
   planMetadata(spec: CreateMetadataSpec): Promise<MetadataPlan>;
@@ -135,6 +141,6 @@ export interface MetadataAddon {
 }
 
 /** What require() answered, which knows no types. */
-export function asAddon(loaded: unknown): Addon & MetadataAddon {
-  return loaded as Addon & MetadataAddon;
+export function asAddon(loaded: unknown): Addon & ServiceAddon & MetadataAddon {
+  return loaded as Addon & ServiceAddon & MetadataAddon;
 }

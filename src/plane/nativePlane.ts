@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { MirrorError } from '../model/errors';
 import { asAddon } from './addon';
-import type { Addon, MetadataAddon } from './addon';
+import type { Addon, MetadataAddon, ServiceAddon } from './addon';
 import { checkCreate, checkPath } from './checks';
 import type { MetadataTools } from './metadataTools';
 import { NativeDevice } from './nativeDevice';
@@ -54,7 +54,16 @@ export function openMetadataTools(): MetadataTools {
   return new NativeMetadata(loadAddon());
 }
 
-function loadAddon(): Addon & MetadataAddon {
+/**
+ * Sends states to the service manager's socket; answers an errno's name, empty when sent.
+ * @throws MirrorError (Failed) when the addon is not built
+ */
+export function openManagerSocket(address: string): (state: string) => string {
+  const addon = loadAddon();
+  return (state) => addon.notifyManager(address, state);
+}
+
+function loadAddon(): Addon & ServiceAddon & MetadataAddon {
   const path = ADDON_PATHS.find((candidate) => existsSync(candidate));
   if (path === undefined) {
     const message = 'the data plane is not built: run `npm run setup` in the source tree';

@@ -2,11 +2,12 @@
  * Tells the service manager how the service is (sd_notify(3)), and that it is alive: a watchdog
  * ping at half the interval, only while the data-plane thread of every device moves.
  *
- * The sd-notify package does the sending where it could be built; without it, or without a
- * manager that listens, nothing is sent.
+ * The sd-notify package does the sending where it could be built, otherwise the addon, which a
+ * Debian package has alone. Without a manager that listens nothing is sent.
  */
 import { createRequire } from 'node:module';
 import type { Logger } from 'pino';
+import { openManagerSocket } from '../plane/nativePlane';
 
 export interface Notifier {
   ready(status: string): void;
@@ -17,7 +18,8 @@ export interface Notifier {
 }
 
 /** The part of sd-notify that is used; it comes without types of its own. */
-interface SdNotify {
+export interface SdNotify {
+  /** In lines, each with its end. */
   sendState(state: string): void;
 }
 
@@ -34,13 +36,29 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 /** For the manager that $NOTIFY_SOCKET names. */
 export function openNotifier(env: Environment, log: Logger): Notifier {
-  if (env.NOTIFY_SOCKET === undefined) return SILENT_NOTIFIER;
+  const address = env.NOTIFY_SOCKET;
+  if (address === undefined || address === '') return SILENT_NOTIFIER;
   try {
-    return new SdNotifier(createRequire(__filename)('sd-notify') as SdNotify);
+    return new SdNotifier(trySdNotify() ?? openAddonNotify(address));
   } catch (error) {
-    log.warn({ err: error }, 'sd-notify cannot be loaded; the service manager is not told');
+    log.warn({ err: error }, 'the service manager is not told');
     return SILENT_NOTIFIER;
   }
+}
+
+/** undefined where the optional package is not there or not for this Node. */
+function trySdNotify(): SdNotify | undefined {
+  try {
+    return createRequire(__filename)('sd-notify') as SdNotify;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Sends by the addon. @throws Failed when it is not built */
+export function openAddonNotify(address: string): SdNotify {
+  const send = openManagerSocket(address);
+  return { sendState: (state) => void send(state) };
 }
 
 /** Half of what the manager allows between pings; undefined when it wants none of us. */

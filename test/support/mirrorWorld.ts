@@ -76,6 +76,7 @@ export class World {
       fencing: 'dont-care',
       handlers: Object.fromEntries(HANDLER_NAMES.map((name) => [name, name])),
       handlerTimeoutMs: 120_000,
+      waitForPeersMs: 30_000,
       nodes: [...this.names].sort().map((name) => ({
         name: name as NodeName,
         address: `${name}:7788`,

@@ -82,6 +82,27 @@ test('up all goes on after a failure', async () => {
   expect(await terminal.run('down', 'all')).toEqual(done('r0 is down\nr2 is down'));
 });
 
+test('up --wait ends when the peer is connected, when it never will be, and in time', async () => {
+  const waiting = terminal.start('up', 'r0', '--wait');
+  await until('it is up', () => terminal.out === 'r0 is up\n');
+  world.device('r0').showPeer('beta', { connectionState: 'Connected', replicationState: 'Off' });
+  world.device('r0').showPeer('beta', { replicationState: 'SyncTarget' });
+  expect(await waiting).toBe(0);
+  expect(terminal.out).toBe('r0 is up\nr0 is connected to beta\n');
+  world.device('r0').showPeer('beta', { connectionState: 'StandAlone', reason: 'split brain' });
+  expect(await terminal.run('up', 'r0', '--wait')).toEqual({
+    exit: 0,
+    out: 'r0 is up\n',
+    err: 'blkmirror: r0 does not connect to beta (split brain)\n',
+  });
+  world.configure('r1', 7789, '[startup]\nwfc-timeout = 1');
+  expect(await terminal.run('up', 'r1', '--wait')).toEqual({
+    exit: 0,
+    out: 'r1 is up\n',
+    err: 'blkmirror: r1: beta is not connected after 1 s\n',
+  });
+});
+
 test('up all without any resource says so', async () => {
   const folder = join(world.folder, 'none');
   const empty = new Terminal(['--bus', bus.address, '--config-dir', folder]);

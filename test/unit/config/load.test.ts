@@ -47,6 +47,7 @@ test('a good file gives every option, defaults filled in', () => {
       fencing: 'dont-care',
       handlers: {},
       handlerTimeoutMs: 120_000,
+      waitForPeersMs: 30_000,
       nodes: [
         {
           name: 'alpha',

@@ -36,13 +36,18 @@ test.each<[string, string, string]>([
   [
     'unknown section, nothing near',
     `${GOOD}[florist]\n`,
-    `${AT9}unknown section [florist]; there are [resource], [net], [disk], [handlers] and \
-[node "NAME"]`,
+    `${AT9}unknown section [florist]; there are [resource], [net], [disk], [startup], \
+[handlers] and [node "NAME"]`,
   ],
   [
     'a section of DRBD',
-    `${GOOD}[startup]\n`,
-    `${AT9}section [startup] is not supported yet; remove it`,
+    `${GOOD}[options]\n`,
+    `${AT9}section [options] is not supported yet; remove it`,
+  ],
+  [
+    'waiting for ever, which DRBD calls 0',
+    `${GOOD}[startup]\nwfc-timeout = 0\n`,
+    'r0.conf:10: wfc-timeout: "0" is not right; write a whole number from 1 to 3600 (seconds)',
   ],
   [
     'a handler that is not called yet',
