@@ -18,6 +18,8 @@ export interface CallSpec {
   readonly signature?: string;
   readonly body?: readonly unknown[];
   readonly deadlineMs: number;
+  /** A read does not begin a service that was stopped; a command may ask for a password. */
+  readonly kind: 'read' | 'command';
 }
 
 export interface Signal {
@@ -28,12 +30,15 @@ export interface Signal {
 }
 
 const SIGNAL = 4;
+const NO_AUTO_START = 2;
+const ALLOW_INTERACTIVE_AUTHORIZATION = 4;
 const ERROR = 3;
 const DRIVER = {
   destination: 'org.freedesktop.DBus',
   path: '/org/freedesktop/DBus',
   interface: 'org.freedesktop.DBus',
   deadlineMs: BUS_DEADLINE_MS,
+  kind: 'read',
 } as const;
 
 /** What is needed of dbus-next beyond its declared interface. */
@@ -89,7 +94,8 @@ export class Bus {
   async call(spec: CallSpec): Promise<readonly unknown[]> {
     const { destination, path, member, signature = '' } = spec;
     const body = [...(spec.body ?? [])];
-    const head = { destination, path, interface: spec.interface, member };
+    const flags = spec.kind === 'read' ? NO_AUTO_START : ALLOW_INTERACTIVE_AUTHORIZATION;
+    const head = { destination, path, interface: spec.interface, member, flags };
     try {
       const answer = this.bus.call(new Message({ ...head, signature, body }));
       const message = await this.beforeLoss(answer, spec.deadlineMs, member);

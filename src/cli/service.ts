@@ -65,6 +65,7 @@ export class Service {
       interface: OBJECT_MANAGER,
       member: 'GetManagedObjects',
       deadlineMs: READ_DEADLINE_MS,
+      kind: 'read',
     });
     return readObjects(objects);
   }
@@ -97,6 +98,7 @@ export class Service {
         signature: 'a{sv}',
         body: [variants(options)],
         deadlineMs: COMMAND_DEADLINE_MS,
+        kind: 'command',
       });
     } catch (error) {
       if (isUnknownObject(error)) throw notUp(resource);
@@ -136,6 +138,7 @@ export class Service {
       signature: 'sa{sv}',
       body: [resource, {}],
       deadlineMs: COMMAND_DEADLINE_MS,
+      kind: 'command',
     });
   }
 
@@ -148,6 +151,7 @@ export class Service {
       signature: 's',
       body: [interfaceName],
       deadlineMs: READ_DEADLINE_MS,
+      kind: 'read',
     });
     return readProperties(values);
   }

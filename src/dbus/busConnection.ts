@@ -9,6 +9,7 @@ import type { Logger } from 'pino';
 import { MirrorError, toMirrorError } from '../model/errors';
 import { BusSession } from './busSession';
 import { MAX_RECONNECT_MS, MIN_RECONNECT_MS, NAME_WAIT_MS } from './limits';
+import type { BusCall } from './polkit';
 
 export interface BusConnectionOptions {
   /** As resolveBusAddress gives them; tried in turn. */
@@ -61,6 +62,12 @@ export class BusConnection {
   async userOf(sender: string): Promise<number> {
     if (this.session === undefined) throw new MirrorError('NotConnected', 'there is no bus');
     return this.session.userOf(sender);
+  }
+
+  /** Of this side to another; as BusSession.call. @throws NotConnected, TimedOut, Failed */
+  async call(spec: Parameters<BusCall>[0]): Promise<readonly unknown[]> {
+    if (this.session === undefined) throw new MirrorError('NotConnected', 'there is no bus');
+    return this.session.call(spec);
   }
 
   async close(): Promise<void> {

@@ -12,6 +12,7 @@ import { Message, sessionBus } from 'dbus-next';
 import type { MessageBus } from 'dbus-next';
 import { MirrorError, toMirrorError } from '../model/errors';
 import { CALL_DEADLINE_MS, CLOSE_DEADLINE_MS } from './limits';
+import type { BusCall } from './polkit';
 
 const ERROR_MESSAGE = 3;
 const DRIVER = 'org.freedesktop.DBus';
@@ -99,26 +100,36 @@ export class BusSession {
     clearTimeout(timer);
   }
 
-  private async callDriver(
-    member: string,
-    signature: string,
-    body: unknown[],
-  ): Promise<readonly unknown[]> {
-    const path = '/org/freedesktop/DBus';
-    const target = { path, destination: DRIVER, interface: DRIVER };
-    const call = this.bus.call(new Message({ ...target, member, signature, body }));
-    const reply = await this.beforeLoss(call, `asking the bus (${member})`);
+  /** The body of the answer. @throws MirrorError, for an error answer with it as the cause */
+  async call(spec: Parameters<BusCall>[0]): Promise<readonly unknown[]> {
+    const { deadlineMs, body, ...target } = spec;
+    const call = this.bus.call(new Message({ ...target, body: [...body] }));
+    const what = `asking ${spec.destination} (${spec.member})`;
+    const reply = await this.beforeLoss(call, what, deadlineMs);
     return (reply?.body ?? []) as readonly unknown[];
   }
 
+  private callDriver(
+    member: string,
+    signature: string,
+    body: readonly unknown[],
+  ): Promise<readonly unknown[]> {
+    const target = { path: '/org/freedesktop/DBus', destination: DRIVER, interface: DRIVER };
+    return this.call({ ...target, member, signature, body, deadlineMs: CALL_DEADLINE_MS });
+  }
+
   /** The promise's value, unless the connection ends or the deadline passes before. */
-  private beforeLoss<T>(promise: Promise<T>, what: string): Promise<T> {
+  private beforeLoss<T>(
+    promise: Promise<T>,
+    what: string,
+    deadlineMs = CALL_DEADLINE_MS,
+  ): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const onLost = (): void => finish(() => reject(this.lossError(what)));
       const timer = setTimeout(() => {
-        const message = `${what} took longer than ${CALL_DEADLINE_MS} ms`;
+        const message = `${what} took longer than ${deadlineMs} ms`;
         finish(() => reject(new MirrorError('TimedOut', message)));
-      }, CALL_DEADLINE_MS);
+      }, deadlineMs);
       const finish = (settle: () => void): void => {
         clearTimeout(timer);
         this.lostListeners.delete(onLost);

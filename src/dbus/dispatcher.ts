@@ -24,6 +24,9 @@ import {
 
 const METHOD_CALL = 1;
 const NO_REPLY_EXPECTED = 1;
+const ALLOW_INTERACTIVE_AUTHORIZATION = 4;
+/** Options that overwrite or give up a copy. */
+const DISCARDING_OPTIONS = ['force', 'full', 'discard-my-data'];
 const DOCTYPE = `<!DOCTYPE node PUBLIC "-//freedesktop//DTD D-BUS Object Introspection 1.0//EN"
                       "http://www.freedesktop.org/standards/dbus/1.0/introspect.dtd">
 `;
@@ -118,8 +121,13 @@ export class Dispatcher {
     }
     checkSignature(call, method.inSignature);
     const run = async (): Promise<readonly unknown[]> => {
-      await this.options.authorizer.authorize(call.sender, `${spec.name}.${call.member}`);
       const { member, path, sender } = call;
+      await this.options.authorizer.authorize({
+        sender,
+        method: `${spec.name}.${member}`,
+        interactive: (call.flags & ALLOW_INTERACTIVE_AUTHORIZATION) !== 0,
+        discards: call.body.some(discardsData),
+      });
       this.options.log.info({ member, path, sender }, 'command');
       return handler(call.body, { sender });
     };
@@ -225,6 +233,15 @@ export class Dispatcher {
     if (found.length > 0 || STANDARD_INTERFACES.has(interfaceName)) return found;
     throw new BusRefusal('UnknownInterface', `${path} has no interface ${quote(interfaceName)}`);
   }
+}
+
+/** Whether the argument is options of which one that discards is on, or is no boolean. */
+function discardsData(argument: unknown): boolean {
+  if (typeof argument !== 'object' || argument === null) return false;
+  const options = argument as Readonly<Record<string, { readonly value?: unknown } | undefined>>;
+  return DISCARDING_OPTIONS.some(
+    (name) => Object.hasOwn(options, name) && options[name]?.value !== false,
+  );
 }
 
 function checkSignature(call: Message, expected: string): void {

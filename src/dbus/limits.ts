@@ -10,6 +10,11 @@ export const MAX_KNOWN_CALLERS = 1024;
 export const CALL_DEADLINE_MS = 5000;
 /** How long a start waits for the name that a service just killed may still own. */
 export const NAME_WAIT_MS = 2000;
+/** polkit's answer, without and with a dialog (less than the 120 s the command line waits). */
+export const POLKIT_DEADLINE_MS = 5000;
+export const POLKIT_DIALOG_DEADLINE_MS = 100_000;
+/** Questions to polkit at once; they never use up MAX_PENDING_CALLS. */
+export const MAX_POLKIT_QUESTIONS = 32;
 export const MIN_RECONNECT_MS = 200;
 export const MAX_RECONNECT_MS = 5000;
 /** How long the end of the connection may take to send what was written. */

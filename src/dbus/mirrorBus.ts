@@ -9,7 +9,7 @@ import type { NodeName, ResourceName } from '../model/states';
 import type { MirrorDevice } from '../resource/device';
 import type { Changes } from '../service/changeHub';
 import type { MirrorService } from '../service/mirrorService';
-import { IdentityAuthorizer } from './authorizer';
+import { BusAuthorizer } from './authorizer';
 import { BusConnection } from './busConnection';
 import { Dispatcher } from './dispatcher';
 import { deviceInterface, jobInterface, managerInterface, peerInterface } from './interfaces';
@@ -17,6 +17,7 @@ import { readMirrorInterfaces } from './interfaces';
 import { ObjectTree } from './objectTree';
 import type { BusSignal } from './objectTree';
 import { BUS_NAME, devicePath, jobPath, peerPath, ROOT_PATH } from './paths';
+import { Polkit } from './polkit';
 
 export interface MirrorBusOptions {
   readonly service: MirrorService;
@@ -43,7 +44,12 @@ export class MirrorBus {
     this.tree = new ObjectTree(ROOT_PATH, (signal) => {
       this.connection.send(toMessage(signal));
     });
-    const authorizer = new IdentityAuthorizer((sender) => this.connection.userOf(sender), ownUid);
+    const polkit = new Polkit((spec) => this.connection.call(spec));
+    const authorizer = new BusAuthorizer(
+      (sender) => this.connection.userOf(sender),
+      ownUid,
+      polkit,
+    );
     const dispatcher = new Dispatcher({
       tree: this.tree,
       authorizer,

@@ -51,7 +51,7 @@ function world(refused: readonly string[] = [], ready = Promise.resolve()): Worl
   const dispatcher = new Dispatcher({
     tree,
     authorizer: {
-      authorize: async (sender) => {
+      authorize: async ({ sender }) => {
         if (refused.includes(sender)) throw new MirrorError('NotAuthorized', 'not you');
       },
     },
