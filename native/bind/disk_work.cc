@@ -25,6 +25,15 @@ class DiskWork final : public Napi::AsyncWorker {
     return promise;
   }
 
+  // On this thread, where the work does not wait.
+  static Napi::Value run(Napi::Env env, Work work, Convert convert) {
+    DiskWork done(env, std::move(work), convert);
+    const Napi::Promise promise = done.deferred_.Promise();
+    done.Execute();
+    done.OnOK();
+    return promise;
+  }
+
   void Execute() override { outcome_.emplace(work_()); }
 
   void OnOK() override {
@@ -54,14 +63,15 @@ Napi::Value claim_disks_async(EngineRunner& runner, const Napi::CallbackInfo& in
   // The object that owns the runner must outlive the work.
   const auto owner =
       std::make_shared<Napi::ObjectReference>(Napi::Persistent(info.This().As<Napi::Object>()));
-  return DiskWork<Passed>::start(
-      info.Env(), [&runner, owner] { return runner.claim_again(); },
-      [](Napi::Env env, const Passed& disks) {
-        Napi::Object object = Napi::Object::New(env);
-        object.Set("disks", Napi::External<Passed>::New(env, new Passed(disks),
-                                                        [](Napi::Env, Passed* it) { delete it; }));
-        return object;
-      });
+  const auto work = [&runner, owner] { return runner.claim_again(); };
+  const auto convert = [](Napi::Env env, const Passed& disks) {
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("disks", Napi::External<Passed>::New(env, new Passed(disks),
+                                                    [](Napi::Env, Passed* it) { delete it; }));
+    return object;
+  };
+  if (runner.claims_at_once()) return DiskWork<Passed>::run(info.Env(), work, convert);
+  return DiskWork<Passed>::start(info.Env(), work, convert);
 }
 
 Napi::Value inspect_disk(const Napi::CallbackInfo& info) {

@@ -67,6 +67,8 @@ class EngineRunner {
 
   // The disks of the StartSpec, to attach them again. On any thread; may wait for the claim.
   virtual host::Outcome<std::shared_ptr<PassedDisks>> claim_again() = 0;
+  // claim_again() never waits: it needs no thread of its own.
+  virtual bool claims_at_once() const { return false; }
   // As it was started, without disks.
   virtual engine::AttachSpec attach_spec() const = 0;
 

@@ -31,6 +31,7 @@ class Runner final : public bind::EngineRunner, private io::BatchHandler {
   std::shared_ptr<bind::PassedSocket> pass_socket(int fd) override;
   host::Outcome<std::shared_ptr<bind::PassedSocket>> listen_unix(const std::string& path) override;
   host::Outcome<std::shared_ptr<bind::PassedDisks>> claim_again() override;
+  bool claims_at_once() const override { return true; }
   engine::AttachSpec attach_spec() const override { return spec_.attach; }
   bind::EventRing& events() override { return events_; }
   const engine::Statistics& statistics() const override { return *statistics_; }

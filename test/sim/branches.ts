@@ -63,9 +63,7 @@ export class Branches {
   /** Looks at what its superblock says. */
   see(machine: Machine): Copy {
     const copy = this.copy(machine);
-    if (machine.isUp) {
-      copy.uuid = machine.metadata().currentUuid;
-    }
+    if (machine.hasDisk) copy.uuid = machine.metadata().currentUuid;
     return copy;
   }
 

@@ -35,7 +35,8 @@ export class Checker implements Observer {
   private readonly agreed = new Set<string>();
   private readonly targets = new Map<string, boolean>();
   private readonly primaries = new Set<Machine>();
-  private readonly up = new Set<Machine>();
+  /** Their copies are attached. */
+  private readonly attachedOnes = new Set<Machine>();
   failure: Error | undefined;
   private looks = 0;
 
@@ -99,7 +100,8 @@ export class Checker implements Observer {
       this.left(machine);
       return;
     }
-    if (!this.up.has(machine)) this.attached(machine);
+    if (!machine.hasDisk) this.detached(machine);
+    else if (!this.attachedOnes.has(machine)) this.attached(machine);
     for (const other of this.cluster.others(machine)) this.lookAtPeer(machine, other);
     if (state.role === 'Primary' && !this.primaries.has(machine)) this.promoted(machine);
     if (state.role !== 'Primary') this.primaries.delete(machine);
@@ -110,7 +112,7 @@ export class Checker implements Observer {
 
   /** Whether a resync had finished when the process died, its superblock tells. */
   private attached(machine: Machine): void {
-    this.up.add(machine);
+    this.attachedOnes.add(machine);
     const copy = this.branches.see(machine);
     const copying = this.copying.get(machine);
     this.copying.delete(machine);
@@ -118,10 +120,15 @@ export class Checker implements Observer {
   }
 
   private left(machine: Machine): void {
-    this.up.delete(machine);
     this.primaries.delete(machine);
+    for (const other of this.cluster.others(machine)) this.targets.delete(pair(machine, other));
+    this.detached(machine);
+  }
+
+  /** The copy does not follow the others any more. */
+  private detached(machine: Machine): void {
+    if (!this.attachedOnes.delete(machine)) return;
     for (const other of this.cluster.others(machine)) {
-      this.targets.delete(pair(machine, other));
       this.agreed.delete(pair(machine, other));
       this.agreed.delete(pair(other, machine));
       this.together.delete(pair(machine, other));
@@ -158,6 +165,8 @@ export class Checker implements Observer {
   }
 
   private resyncEnds(target: Machine): void {
+    // Without a disk, only the next attach tells.
+    if (!target.hasDisk) return;
     const copy = this.branches.see(target);
     const copying = this.copying.get(target);
     this.copying.delete(target);
@@ -257,8 +266,7 @@ export class Checker implements Observer {
 
 /** A node without a disk is served by the other one: there are not two copies to be equal. */
 function hasBothDisks(machine: Machine, plan: EstablishPlan): boolean {
-  const diskState = machine.state?.diskState;
-  return !plan.peerDiskless && diskState !== 'Failed' && diskState !== 'Diskless';
+  return !plan.peerDiskless && machine.hasDisk;
 }
 
 function pair(machine: Machine, other: Machine): string {

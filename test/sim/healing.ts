@@ -14,6 +14,18 @@ const ROUNDS = 40;
 const ROUND_US = 4_000_000;
 const IDLE_US = 60_000_000;
 const REST_US = 300_000;
+/** What parts two copies for good is known on both nodes by then. */
+const ROUNDS_ALONE = 5;
+/** Verdicts that end StandAlone, as the reasons begin with them. */
+const LASTING = ['split brain', 'reverted', 'unrelated'] as const;
+type Lasting = (typeof LASTING)[number];
+
+/** One look of the administrator. */
+interface Visit {
+  readonly round: number;
+  /** Rounds for which something has been so that must not stay so. */
+  readonly alone: Map<string, number>;
+}
 
 export function heal(story: Story): void {
   story.say('heal');
@@ -29,10 +41,11 @@ export function revive(story: Story): void {
 function mend(story: Story, isEnough: () => boolean): void {
   mendLinks(story);
   for (const machine of story.machines) repair(story, machine);
+  const alone = new Map<string, number>();
   for (let round = 0; round < ROUNDS; round += 1) {
     if (story.cluster.until(isEnough, ROUND_US)) return;
     story.say(`round ${round}: ${describe(story)}`);
-    nudge(story, round);
+    nudge(story, { round, alone });
   }
   throw new Violation(`it does not come into sync: ${describe(story)}`);
 }
@@ -85,22 +98,32 @@ function isMirror(primary: Machine, other: Machine): boolean {
 }
 
 /** One look at everything that keeps the copies apart. */
-function nudge(story: Story, round: number): void {
-  for (const machine of story.machines) restart(story, machine);
+function nudge(story: Story, visit: Visit): void {
+  for (const machine of story.machines) restart(story, machine, visit.round);
   const [first, ...more] = story.primaries;
   for (const machine of more) demote(story, machine);
   for (const machine of story.machines) {
     if (!machine.isUp) continue;
-    for (const other of story.cluster.others(machine)) reconcile(story, machine, other, round);
+    for (const other of story.cluster.others(machine)) reconcile(story, machine, other, visit);
   }
-  if (first === undefined) appoint(story, round);
+  if (first === undefined) appoint(story, visit.round);
 }
 
 /** A copy that failed is attached anew, a daemon that could not bring it up tries again. */
-function restart(story: Story, machine: Machine): void {
+function restart(story: Story, machine: Machine, round: number): void {
   if (!machine.running) story.boot(machine);
-  else if (!machine.isUp && machine.pending.size === 0) bringUp(story, machine);
-  else if (hasNoDisk(machine)) story.crash(machine, 'process');
+  else if (machine.pending.size > 0) return;
+  else if (!machine.isUp) bringUp(story, machine);
+  else if (hasNoDisk(machine)) attach(story, machine, round);
+}
+
+/** Refused to a Primary that nobody serves: it has to be demoted first. */
+function attach(story: Story, machine: Machine, round: number): void {
+  if (machine.isPrimary && round > 1) {
+    demote(story, machine);
+    return;
+  }
+  story.order(machine.command('attach', () => machine.resource.attach()));
 }
 
 /** Metadata that is damaged beyond its second slot is made anew. */
@@ -133,22 +156,58 @@ function appoint(story: Story, round: number): void {
   story.order(machine.command('promote', () => machine.resource.promote({ force })));
 }
 
-function reconcile(story: Story, machine: Machine, other: Machine, round: number): void {
-  const { connectionState, replicationState, reason } = machine.peer(other);
+function reconcile(story: Story, machine: Machine, other: Machine, visit: Visit): void {
+  const { connectionState, replicationState } = machine.peer(other);
+  const { round } = visit;
   if (connectionState === 'StandAlone') {
-    if (reason.startsWith('split brain')) decide(story, machine, other, round);
-    else if (reason.startsWith('reverted')) takeBack(story, machine, round);
-    else if (reason.startsWith('unrelated')) recreate(story, machine, other);
-    else connect(story, machine);
+    decide(story, machine, other, visit);
   } else if (connectionState === 'Connected' && replicationState === 'Off' && round > 1) {
     unblock(story, machine, other, round);
   } else if (replicationState === 'Established' && machine.outOfSyncBytes(other) > 0) {
-    resync(story, machine, other);
+    resync(story, machine, other, visit);
   }
 }
 
-/** A write that one disk refused left bits behind. */
-function resync(story: Story, machine: Machine, other: Machine): void {
+function verdictOf(machine: Machine, other: Machine): Lasting | undefined {
+  const { connectionState, reason } = machine.peer(other);
+  if (connectionState !== 'StandAlone') return undefined;
+  return LASTING.find((verdict) => reason.startsWith(verdict));
+}
+
+/** Nothing is decided before both nodes say the same. */
+function decide(story: Story, machine: Machine, other: Machine, visit: Visit): void {
+  const verdict = verdictOf(machine, other);
+  if (verdict !== undefined && verdictOf(other, machine) !== verdict) {
+    awaitOther(machine, other, verdict, visit);
+    return;
+  }
+  visit.alone.delete(`${machine.name} ${other.name}`);
+  if (verdict === 'split brain') discardOne(story, machine, other, visit.round);
+  else if (verdict === 'reverted') takeBack(story, machine, visit.round);
+  else if (verdict === 'unrelated') recreate(story, machine, other);
+  else connect(story, machine);
+}
+
+/** The other one connects, and so finds out; who stays StandAlone for another reason is told to. */
+function awaitOther(machine: Machine, other: Machine, verdict: Lasting, { alone }: Visit): void {
+  const key = `${machine.name} ${other.name}`;
+  const able = other.isUp && !hasNoDisk(other) && !hasNoDisk(machine) && other.pending.size === 0;
+  const rounds = able ? (alone.get(key) ?? 0) + 1 : 0;
+  alone.set(key, rounds);
+  if (rounds <= ROUNDS_ALONE) return;
+  const reason = other.peer(machine).reason;
+  throw new Violation(`${machine.name} says ${verdict}, but ${other.name} does not: ${reason}`);
+}
+
+/** Only a write that the disk refused and the policy passed on may leave bits behind. */
+function resync(story: Story, machine: Machine, other: Machine, visit: Visit): void {
+  if (machine.config.onIoError !== 'pass_on') {
+    const key = `${machine.name} with ${other.name}`;
+    const rounds = (visit.alone.get(key) ?? 0) + 1;
+    visit.alone.set(key, rounds);
+    if (rounds <= ROUNDS_ALONE) return;
+    throw new Violation(`${key} is Established and stays out of sync`);
+  }
   const request = machine.isPrimary ? { full: false, to: other.place.name } : { full: false };
   story.order(machine.command('resync', () => machine.resource.resync(request)));
 }
@@ -159,17 +218,11 @@ function connect(story: Story, machine: Machine): void {
 }
 
 /** Split brain: the one that is not Primary, else the second, gives up. */
-function decide(story: Story, machine: Machine, other: Machine, round: number): void {
+function discardOne(story: Story, machine: Machine, other: Machine, round: number): void {
   const [first, second] = [machine, other].sort((a, b) => (a.name < b.name ? -1 : 1));
   const victim = second?.isPrimary === true && first?.isPrimary === false ? first : second;
-  if (victim !== machine) {
-    connect(story, machine);
-    // Who has not heard of the split brain itself is told by the other one.
-    const told = other.isUp && other.peer(machine).connectionState !== 'StandAlone';
-    if (told && round > 2 && !other.isPrimary) giveUp(story, other, () => discard(other));
-    return;
-  }
-  if (machine.isPrimary) demote(story, machine);
+  if (victim !== machine) connect(story, machine);
+  else if (machine.isPrimary) demote(story, machine);
   else if (round % 4 === 3) takeBack(story, machine, 0);
   else giveUp(story, machine, () => discard(machine));
 }

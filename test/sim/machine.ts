@@ -15,7 +15,7 @@ import { openNativePlane } from '../../src/plane/nativePlane';
 import type { Core, Environment } from '../../src/resource/core';
 import type { DeviceChange } from '../../src/resource/device';
 import { Resource } from '../../src/resource/resource';
-import { UNKNOWN_PEER } from '../../src/rules/transitions';
+import { isAttached, UNKNOWN_PEER } from '../../src/rules/transitions';
 import type { PeerState, ResourceState } from '../../src/rules/transitions';
 import { Ports } from '../../src/service/ports';
 import type { Dice } from './dice';
@@ -107,6 +107,12 @@ export class Machine {
   /** What its resource believes; undefined while it is not up. */
   get state(): ResourceState | undefined {
     return this.up === undefined ? undefined : coreOf(this.up.resource).gate.snapshot();
+  }
+
+  /** Its resource has a copy of its own. */
+  get hasDisk(): boolean {
+    const { state } = this;
+    return state !== undefined && isAttached(state.diskState);
   }
 
   get isPrimary(): boolean {
