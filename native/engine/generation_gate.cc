@@ -128,11 +128,8 @@ void GenerationGate::everywhere(Outstanding& item) {
   auto& gate = *static_cast<GenerationGate*>(item.owner);
   BM_ASSERT(gate.rotating_);
   gate.rotating_ = false;
-  if (gate.parts_.failed && !gate.note_diskless()) {
-    gate.recheck();
-    return;
-  }
-  gate.note_shared();
+  // Also one that nobody is known to have: somebody may, and serve this node by it.
+  if (!gate.parts_.failed || gate.note_diskless()) gate.note_shared();
   gate.parts_.metadata_changed();
   gate.parts_.events.generation_changed();
   gate.recheck();
@@ -185,6 +182,12 @@ bool GenerationGate::exposes(uint64_t uuid) const {
   BM_ASSERT(parts_.failed);
   if (exposed_uuid_ == 0) return false;
   return uuid == exposed_uuid_ || uuid == parts_.superblock().current_uuid;
+}
+
+void GenerationGate::served_by(uint64_t uuid) {
+  BM_ASSERT(exposes(uuid));
+  BM_ASSERT(!rotating_);
+  exposed_uuid_ = uuid;
 }
 
 void GenerationGate::abandon() {

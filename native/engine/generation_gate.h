@@ -44,6 +44,8 @@ class GenerationGate {
   // generation `uuid` has all of that.
   uint64_t exposed_uuid() const { return exposed_uuid_; }
   bool exposes(uint64_t uuid) const;
+  // Such a copy answers from here on: what it has is what clients see.
+  void served_by(uint64_t uuid);
   // Clients are gone: nobody waits for an answer any more, so none is held.
   void abandon();
   bool closed() const { return rotating_ || !held_.empty(); }

@@ -108,6 +108,7 @@ class EventSink {
   // The disk reported an error and stays attached.
   virtual void io_error(const char* what, int error) = 0;
   // The superblock as it is durable now; before the completion of the command that caused it.
+  // Without a backing disk: as the peers that serve may have it.
   virtual void metadata_changed(const meta::Superblock& superblock) = 0;
 
  protected:

@@ -160,6 +160,7 @@ void Peers::establish(uint32_t slot, uint32_t incarnation, const EstablishPlan& 
   }
   parts_.suspension.peer_returned(slot);
   if (parts_.attach.held()) parts_.attach.release();
+  if (parts_.failed) parts_.gate.served_by(plan.peer_current_uuid);
   peer.current_uuid = plan.peer_current_uuid;
   peer.resync = plan.resync;
   peer.diskless = plan.peer_diskless;

@@ -37,6 +37,7 @@ struct Events : engine::EventSink {
   uint32_t generations = 0;
   bool disk_lost = false;
   uint32_t io_errors = 0;
+  uint64_t told_uuid = 0;  // currentUuid as the owner knows it
   std::vector<std::string> controls;
 
   void control(uint32_t, uint32_t, std::span<const std::byte> text) override {
@@ -58,7 +59,9 @@ struct Events : engine::EventSink {
     io_errors += 1;
     log.emplace_back(what);
   }
-  void metadata_changed(const meta::Superblock&) override {}
+  void metadata_changed(const meta::Superblock& superblock) override {
+    told_uuid = superblock.current_uuid;
+  }
 };
 
 constexpr uint64_t kDiskBytes = 64u << 20;

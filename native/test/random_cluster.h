@@ -41,6 +41,8 @@ struct Member final : engine::EventSink {
   bool failed = false;
   io::SocketId listener = io::kNoSocket;
   io::Timer uuid_timer;
+  io::Timer patience_timer;               // without a disk, since a connection was lost
+  std::function<void()> out_of_patience;  // what is held may fail from here on
   uint64_t resyncs = 0;
   uint32_t life = 0;  // raised by every attach
 
@@ -53,6 +55,10 @@ struct Member final : engine::EventSink {
         peers(std::move(others)) {
     uuid_timer.owner = this;
     uuid_timer.fire = [](io::Timer& timer) { static_cast<Member*>(timer.owner)->supply_uuid(); };
+    patience_timer.owner = this;
+    patience_timer.fire = [](io::Timer& timer) {
+      static_cast<Member*>(timer.owner)->out_of_patience();
+    };
     format();
   }
   ~Member() {
@@ -67,7 +73,11 @@ struct Member final : engine::EventSink {
                    const char* detail) override {
     trace(std::string("lost a link: ") + detail);
     if (loss == engine::Loss::kProtocolError) die(name + ": protocol error: " + detail);
-    if (links[slot].incarnation == incarnation) links[slot] = MemberLink{incarnation};
+    if (links[slot].incarnation != incarnation) return;
+    links[slot] = MemberLink{incarnation};
+    if (diskless() && !patience_timer.link.linked()) {
+      io.arm(patience_timer, io.now_us() + timeout_us);
+    }
   }
   void resync_started(uint32_t, uint32_t) override {}
   void resync_finished(uint32_t slot, uint32_t incarnation) override {
@@ -162,6 +172,7 @@ struct Member final : engine::EventSink {
     until([&] { return io.in_flight() == 0; }, "ending");
     engine.reset();
     io.disarm(uuid_timer);
+    io.disarm(patience_timer);
     primary = false;
     links = {};
   }
@@ -417,6 +428,7 @@ class Meeting {
       if (!own(i).done(command, "establishing") || !up()) return false;
       link.established = true;
       link.peer_life = peer(i).life;
+      own(i).io.disarm(own(i).patience_timer);
       if (!pass(1000)) return false;
     }
     return true;

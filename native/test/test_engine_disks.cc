@@ -163,6 +163,36 @@ TEST(a_diskless_primary_survives_a_new_connection) {
   CHECK_EQ(client.read(8192, 4096).size(), 4096u);
 }
 
+// Whether beta got a generation is not known when its report is lost with the connection.
+TEST(a_diskless_primary_is_served_by_a_generation_that_was_not_reported) {
+  Pair pair;
+  CHECK(pair.in_sync());
+  Client client(pair.alpha);
+  CHECK(client.serve_and_connect());
+  pair.disk().write_error = -EIO;
+  const std::vector<std::byte> data(4096, std::byte{9});
+  client.request(1, 8192, 4096, data.data());
+  const auto rotated = [&] { return pair.state(pair.beta).current_uuid != kUuid; };
+  CHECK(pair.world.run_until(rotated, 10'000'000));
+  pair.alpha.engine->close_link(0, pair.alpha.incarnation);
+  const uint64_t first = pair.state(pair.beta).current_uuid;
+  CHECK_EQ(pair.alpha.events.told_uuid, first);
+  CHECK_EQ(pair.alpha.stats->exposed_uuid.load(), kUuid);
+  CHECK(join_diskless(pair, first));
+  CHECK_EQ(pair.alpha.stats->exposed_uuid.load(), first);
+  // The next one does not even get there.
+  const auto again = [&] { return pair.state(pair.alpha).current_uuid != first; };
+  CHECK(pair.world.run_until(again, 10'000'000));
+  pair.beta.engine->close_link(0, pair.beta.incarnation);
+  pair.alpha.engine->close_link(0, pair.alpha.incarnation);
+  CHECK_EQ(pair.state(pair.beta).current_uuid, first);
+  CHECK(pair.alpha.events.told_uuid != first);
+  CHECK(join_diskless(pair, pair.alpha.events.told_uuid));
+  CHECK_EQ(client.reply(), 0u);
+  CHECK(pair.beta_has(8192, 9));
+  CHECK(pair.state(pair.beta).current_uuid == pair.alpha.stats->exposed_uuid.load());
+}
+
 TEST(pass_on_tells_the_client_and_keeps_the_disk) {
   Pair pair;
   pair.alpha.on_io_error = engine::IoErrorPolicy::kPassOn;
