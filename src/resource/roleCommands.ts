@@ -6,7 +6,7 @@ import { MirrorError, toMirrorError } from '../model/errors';
 import { DEVICE_TIMEOUT_MS, SETTLE_MS } from '../model/limits';
 import { JUST_CREATED_UUID } from '../model/states';
 import type { NodeName, Uuid } from '../model/states';
-import type { Metadata, MetadataPatch, PeerPatch } from '../plane/plane';
+import type { Metadata, MetadataPatch, Slot } from '../plane/plane';
 import { judgeOutdating } from '../rules/outdating';
 import { judgePromotion } from '../rules/promotion';
 import type { PromotionAnswer } from '../rules/promotion';
@@ -149,14 +149,15 @@ export class RoleCommands {
       : {};
     const wasConsistent = core.gate.snapshot().diskState === 'Consistent';
     const current = wasConsistent ? { wasUpToDate: true } : {};
-    const peers = this.promotedApart();
+    const apart = this.slotsApart();
+    const peers = apart.map((slot) => ({ slot, promotedApart: true }));
     await core.updateMetadata({ ...patch, ...current, peers, primaryIndicator: true });
     try {
       await this.serve();
       const upToDate = newGeneration || wasConsistent;
       core.gate.propose({ role: 'Primary', ...(upToDate ? { diskState: 'UpToDate' } : {}) });
     } catch (error) {
-      await this.undo();
+      await this.undo(apart);
       throw error;
     }
     this.desk.commit();
@@ -164,12 +165,12 @@ export class RoleCommands {
   }
 
   /** Peers that miss this promotion, and have missed nothing so far. */
-  private promotedApart(): PeerPatch[] {
+  private slotsApart(): Slot[] {
     return this.core.device
       .metadata()
       .peers.filter((record) => record.bitmapUuid === 0n && !record.promotedApart)
       .filter((record) => this.connections.get(record.name)?.isConnected !== true)
-      .map(({ slot }) => ({ slot, promotedApart: true }));
+      .map(({ slot }) => slot);
   }
 
   private serve(): Promise<void> {
@@ -179,9 +180,11 @@ export class RoleCommands {
     return withDeadline(environment.clock, DEVICE_TIMEOUT_MS, 'opening the socket', serving);
   }
 
-  private async undo(): Promise<void> {
+  /** Nobody was served: the promotion never was, also for `apart`. */
+  private async undo(apart: readonly Slot[]): Promise<void> {
     await this.core.device.withdraw(true);
-    await this.core.updateMetadata({ primaryIndicator: false });
+    const peers = apart.map((slot) => ({ slot, promotedApart: false }));
+    await this.core.updateMetadata({ peers, primaryIndicator: false });
   }
 
   private renegotiateAll(): void {

@@ -1,6 +1,7 @@
 // Simultaneous connections and simultaneous promotions, over many seeds; strangers and
 // garbage on the port.
 
+import { MirrorError } from '../../../src/model/errors';
 import type { Hello } from '../../../src/resource/hello';
 import { formatHello, parseHello } from '../../../src/resource/hello';
 import { TIMEOUT_MS, World } from '../../support/mirrorWorld';
@@ -56,6 +57,83 @@ test.each(seeds)('two promotions at once: the lower rank wins, seed %d', async (
   await world.reach(() => beta.peer('alpha').role === 'Primary');
   expect(beta.device.serving).toBeUndefined();
   expect(beta.disk.meta.primaryIndicator).toBe(false);
+});
+
+const moments = Array.from({ length: 24 }, (_, index) => index * 3);
+
+/** Both Secondary, apart, and told to connect so many milliseconds ago. */
+async function connecting(seed: number, primary: boolean, forMs: number): Promise<World> {
+  const world = World.create(['alpha', 'beta'], seed);
+  await world.upInSync();
+  const [alpha, beta] = [world.node('alpha'), world.node('beta')];
+  if (!primary) await world.do(alpha.resource.demote());
+  await world.do(beta.resource.disconnect({}));
+  await world.reach(() => alpha.peer('beta').connectionState !== 'Connected');
+  await world.clock.pass(seed * 17);
+  void beta.resource.connect({ discardMyData: false });
+  await world.clock.pass(forMs);
+  return world;
+}
+
+test.each(moments)('promote while connecting, %d ms after it began', async (forMs) => {
+  for (const name of ['alpha', 'beta']) {
+    const world = await connecting(forMs + 1, false, forMs);
+    await world.do(world.node(name).resource.promote({ force: false }));
+    const other = world.node(world.others(name)[0] ?? '');
+    await world.reach(
+      () => other.peer(name).role === 'Primary' && world.node(name).sees(other.name),
+    );
+    expect(other.resource.status().role).toBe('Secondary');
+    expect(world.violations).toEqual([]);
+  }
+});
+
+test.each(moments)('promote while connecting to a Primary is refused, after %d ms', async (ms) => {
+  const world = await connecting(ms + 1, true, ms);
+  const beta = world.node('beta');
+  await expect(world.do(beta.resource.promote({ force: false }))).rejects.toMatchObject({
+    code: 'PeerIsPrimary',
+  });
+  await world.reach(() => world.node('alpha').sees('beta'));
+  expect(beta.resource.status().role).toBe('Secondary');
+  expect(beta.device.metadata().peers.some((record) => record.promotedApart)).toBe(false);
+});
+
+test.each(seeds)('promote and demote on two nodes at once, seed %d', async (seed) => {
+  const world = World.create(['alpha', 'beta'], seed);
+  await world.upInSync();
+  for (let round = 0; round < 8; round += 1) {
+    const [from, to] = round % 2 === 0 ? ['alpha', 'beta'] : ['beta', 'alpha'];
+    const [primary, other] = [world.node(from), world.node(to)];
+    const demoting = primary.resource.demote();
+    await world.clock.pass((seed * round) % 7);
+    const promoting = other.resource.promote({ force: false });
+    const [, promoted] = await world.do(Promise.allSettled([demoting, promoting]));
+    // Refused as long as the other is Primary: then asked again, as a cluster manager does.
+    if (promoted.status === 'rejected') {
+      expect(promoted.reason).toMatchObject({ code: 'PeerIsPrimary' });
+      await world.do(other.resource.promote({ force: false }));
+    }
+    expect(primary.resource.status().role).toBe('Secondary');
+    expect(other.resource.status().role).toBe('Primary');
+    await world.reach(() => primary.peer(to).role === 'Primary');
+  }
+  expect(world.violations).toEqual([]);
+});
+
+test('a promotion that failed leaves no trace of it', async () => {
+  const world = World.create(['alpha', 'beta']);
+  await world.upInSync();
+  await world.do(world.node('alpha').resource.demote());
+  const beta = world.node('beta');
+  world.network.cut('alpha', 'beta');
+  await world.clock.pass(100);
+  beta.device.serve = () => Promise.reject(new MirrorError('Failed', 'no socket'));
+  await expect(world.do(beta.resource.promote({ force: false }))).rejects.toThrow('no socket');
+  const { primaryIndicator, peers } = beta.device.metadata();
+  expect(primaryIndicator).toBe(false);
+  expect(peers.map((record) => record.promotedApart)).toEqual(peers.map(() => false));
+  expect(beta.resource.status().role).toBe('Secondary');
 });
 
 test('a peer that does not answer is not waited for longer than the timeout', async () => {
