@@ -17,6 +17,26 @@ export interface GlobalOptions {
   readonly node?: string;
 }
 
+/** On a terminal: that a command goes on, while it does. Drawn over itself. */
+class WaitingLine {
+  private drawn = false;
+
+  constructor(private readonly output: Output) {}
+
+  show(waitedMs: number): void {
+    if (!this.output.isTerminal) return;
+    const seconds = Math.round(waitedMs / 1000);
+    const text = `blkmirrord is still at work on it, ${seconds} s so far`;
+    this.output.write(`\r\x1b[2K${this.output.paint('busy', text)}`);
+    this.drawn = true;
+  }
+
+  clear(): void {
+    if (this.drawn) this.output.write('\r\x1b[2K');
+    this.drawn = false;
+  }
+}
+
 /** A command line that cannot be meant: exit status 2. */
 export class UsageError extends Error {
   constructor(message: string) {
@@ -46,10 +66,12 @@ export class Context {
 
   /** The connection is closed when `action` has ended. */
   async withService<T>(action: (service: Service) => Promise<T>): Promise<T> {
-    const service = await Service.open(this.busAddress());
+    const waiting = new WaitingLine(this.output);
+    const service = await Service.open(this.busAddress(), (ms) => waiting.show(ms));
     try {
       return await action(service);
     } finally {
+      waiting.clear();
       service.close();
     }
   }

@@ -6,8 +6,10 @@
 export const BUS_DEADLINE_MS = 5000;
 /** Reading state from the service. */
 export const READ_DEADLINE_MS = 10_000;
-/** A command that flushes disks, or waits for peers and claims. */
-export const COMMAND_DEADLINE_MS = 120_000;
+/** A command, while the service answers: beyond what the longest handlers of all may take. */
+export const COMMAND_DEADLINE_MS = 4 * 3_600_000;
+/** How often a command that waits looks whether the service answers. */
+export const ALIVE_INTERVAL_MS = 4000;
 /** A peer that is there is connected within this time after `up`. */
 export const SETTLE_MS = 1500;
 /** How often progress is read and shown: on a terminal, and as plain lines. */

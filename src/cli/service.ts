@@ -15,7 +15,9 @@ import { MirrorError } from '../model/errors';
 import type { ResourceName } from '../model/states';
 import type { DeviceStatus, JobState, JobStatus } from '../model/status';
 import { Bus } from './bus';
+import type { CallSpec } from './bus';
 import { COMMAND_DEADLINE_MS, READ_DEADLINE_MS } from './limits';
+import { waitWhileAlive } from './patience';
 import { readDevices } from './statusMap';
 import type { ManagedObjects, Properties } from './statusMap';
 import { noService } from './words';
@@ -35,14 +37,24 @@ export type DeviceMethod =
 export type Options = Readonly<Record<string, string | boolean>>;
 
 const PROPERTIES = 'org.freedesktop.DBus.Properties';
+const PEER = 'org.freedesktop.DBus.Peer';
 const OBJECT_MANAGER = 'org.freedesktop.DBus.ObjectManager';
 
 export class Service {
-  private constructor(readonly bus: Bus) {}
+  private constructor(
+    readonly bus: Bus,
+    private readonly onWait: (waitedMs: number) => void,
+  ) {}
 
-  /** @throws NotConnected: no bus, or no service on it (which the bus may start by itself) */
-  static async open(address: string): Promise<Service> {
-    return new Service(await Bus.open(address));
+  /**
+   * `onWait` hears of a command that takes long.
+   * @throws NotConnected: no bus, or no service on it (which the bus may start by itself)
+   */
+  static async open(
+    address: string,
+    onWait: (waitedMs: number) => void = () => undefined,
+  ): Promise<Service> {
+    return new Service(await Bus.open(address), onWait);
   }
 
   close(): void {
@@ -90,7 +102,7 @@ export class Service {
     options: Options,
   ): Promise<readonly unknown[]> {
     try {
-      return await this.bus.call({
+      return await this.command({
         destination: BUS_NAME,
         path: devicePath(resource),
         interface: DEVICE_INTERFACE,
@@ -130,7 +142,7 @@ export class Service {
   }
 
   private async manager(member: 'Up' | 'Down', resource: string): Promise<void> {
-    await this.bus.call({
+    await this.command({
       destination: BUS_NAME,
       path: ROOT_PATH,
       interface: MANAGER_INTERFACE,
@@ -140,6 +152,20 @@ export class Service {
       deadlineMs: COMMAND_DEADLINE_MS,
       kind: 'command',
     });
+  }
+
+  /** What may take long. */
+  private command(spec: CallSpec): Promise<readonly unknown[]> {
+    const ping = (): Promise<unknown> =>
+      this.bus.call({
+        destination: BUS_NAME,
+        path: ROOT_PATH,
+        interface: PEER,
+        member: 'Ping',
+        deadlineMs: READ_DEADLINE_MS,
+        kind: 'read',
+      });
+    return waitWhileAlive(this.bus.call(spec), { ping, onWait: this.onWait });
   }
 
   private async properties(path: string, interfaceName: string): Promise<Properties> {
