@@ -1,5 +1,5 @@
 /**
- * The connection to one peer: dials with back-off, accepts, and keeps at most one link.
+ * The connection to one peer: dials (dialer.ts), accepts, and keeps at most one link.
  *
  * Each hello carries the sender's boot nonce and how many connections it has opened since. An
  * incoming connection replaces the link when its nonce differs from, or its count is above,
@@ -11,21 +11,17 @@
  * Every change of what the copies have in common is negotiated by dropping the link and
  * connecting anew. Owned by resource.ts.
  */
-import type { Timer } from '../model/clock';
-import { toMirrorError } from '../model/errors';
-import { RECONNECT_FIRST_MS, RECONNECT_JITTER, RECONNECT_LAST_MS } from '../model/limits';
 import type { HandlerEnd } from '../model/handlers';
-import { RESOLVE_TIMEOUT_MS } from '../model/limits';
 import type { NodeName } from '../model/states';
 import type { IncomingConnection, WireSocket } from '../plane/plane';
 import { decide } from '../rules/handshake';
 import type { Verdict } from '../rules/handshake';
 import type { PeerState } from '../rules/transitions';
 import type { Core, Requests } from './core';
-import { withDeadline } from './deadline';
+import { Dialer } from './dialer';
 import type { Frame, SentFrame } from './frames';
 import { isNewer, judgeHello } from './greeting';
-import { formatHello, formatRefusal } from './hello';
+import { formatRefusal } from './hello';
 import type { Hello } from './hello';
 import { Link } from './link';
 import type { LinkEvent, LinkOrigin } from './link';
@@ -55,10 +51,7 @@ export class PeerConnection {
   private link: Link | undefined;
   private parked: Parked | undefined;
   private permit: Promise<HandlerEnd | undefined> | undefined;
-  private dialling: { cancelled: boolean } | undefined;
-  private timer: Timer | undefined;
-  private backoffMs = RECONNECT_FIRST_MS;
-  private attempts = 0;
+  private readonly dialer: Dialer;
   private incarnation = 0;
   private toldSplitBrain: string | undefined;
   private readonly settling: (() => void)[] = [];
@@ -67,7 +60,14 @@ export class PeerConnection {
     private readonly core: Core,
     readonly peer: NodeName,
     private readonly hooks: PeerHooks,
-  ) {}
+  ) {
+    this.dialer = new Dialer(core, peer, {
+      mayDial: () => this.mayDial(),
+      dialling: () => this.beginDialling(),
+      dialled: (socket, told) => this.begin(socket, { kind: 'dialled', told }),
+      failed: (reason) => this.failDial(reason),
+    });
+  }
 
   get isConnected(): boolean {
     return this.link?.isConnected === true;
@@ -82,7 +82,7 @@ export class PeerConnection {
   settle(): Promise<void> {
     if (this.isConnected || !this.wanted || this.standAlone !== undefined) return Promise.resolve();
     if (this.diskFailed) return Promise.resolve();
-    if (this.link === undefined && this.dialling === undefined) this.dialSoon(0);
+    if (this.link === undefined && !this.dialer.isBusy) this.dialer.now();
     return new Promise((resolve) => this.settling.push(resolve));
   }
 
@@ -96,11 +96,11 @@ export class PeerConnection {
     this.wanted = true;
     this.standAlone = undefined;
     this.requested = { ...this.requested, ...requests };
-    this.backoffMs = RECONNECT_FIRST_MS;
+    this.dialer.forgetFailures();
     this.toldSplitBrain = undefined;
-    if (this.link !== undefined || this.dialling !== undefined) return;
+    if (this.link !== undefined || this.dialer.isBusy) return;
     this.show({ connectionState: 'Unconnected', reason: '' });
-    this.dialSoon(0);
+    this.dialer.now();
   }
 
   /** Until connect(); what the administrator asked for is forgotten. */
@@ -120,12 +120,12 @@ export class PeerConnection {
 
   /** Goes on after hold(); nothing happens when it is not wanted. */
   resume(): void {
-    if (this.wanted && this.link === undefined) this.dialSoon(0);
+    if (this.wanted && this.link === undefined) this.dialer.now();
   }
 
   /** Drops the link and connects anew; nothing happens while StandAlone. */
   renegotiate(reason: string): void {
-    this.backoffMs = RECONNECT_FIRST_MS;
+    this.dialer.forgetFailures();
     this.link?.close(reason);
   }
 
@@ -177,7 +177,7 @@ export class PeerConnection {
   /** What ended StandAlone may have been solved on the other node. */
   private judgeAgain(hello: Hello): Refusal | undefined {
     const { core, peer } = this;
-    const { identity: own, nodes, protocol } = core.hello(peer, this.requested, this.attempts);
+    const { identity: own, nodes, protocol } = this.hello();
     const verdict = decide(own, hello.identity, Math.max(nodes, hello.nodes), protocol);
     const names = { resource: core.name, own: core.node, peer };
     const refusal = refusalOf(verdict, names, { own, peer: hello.identity });
@@ -205,7 +205,7 @@ export class PeerConnection {
   }
 
   private adopt(incoming: IncomingConnection, hello: Hello): void {
-    this.cancelDial();
+    this.dialer.cancel();
     const { plane } = this.core.environment;
     plane.setSocketOptions(incoming.socket, this.core.config);
     this.begin(incoming.socket, { kind: 'accepted', heard: hello });
@@ -244,7 +244,7 @@ export class PeerConnection {
 
   private onConnected(link: Link, verdict: Verdict): void {
     if (link !== this.link) return;
-    this.backoffMs = RECONNECT_FIRST_MS;
+    this.dialer.forgetFailures();
     this.requested = { discardMyData: false, takeMeBack: false };
     this.permit = undefined;
     this.hooks.connected(this.peer, verdict);
@@ -267,7 +267,7 @@ export class PeerConnection {
     const parked = this.parked;
     this.parked = undefined;
     if (parked !== undefined) this.adopt(parked.incoming, parked.hello);
-    else this.dialAgain();
+    else this.dialer.again();
   }
 
   private lose(reason: string, link: Link | undefined): void {
@@ -295,20 +295,13 @@ export class PeerConnection {
   }
 
   private stop(reason: string): void {
-    this.cancelDial();
+    this.dialer.cancel();
     this.refuseParked();
     const link = this.link;
     this.link = undefined;
     link?.close(reason);
     if (link !== undefined) this.hooks.lost(this.peer, link.establishedAs);
     this.settled();
-  }
-
-  private cancelDial(): void {
-    this.timer?.cancel();
-    this.timer = undefined;
-    if (this.dialling !== undefined) this.dialling.cancelled = true;
-    this.dialling = undefined;
   }
 
   private refuseParked(): void {
@@ -322,35 +315,14 @@ export class PeerConnection {
     this.core.environment.plane.refuse(incoming.socket, formatRefusal(code, message));
   }
 
-  private dialAgain(): void {
-    const delayMs = this.backoffMs;
-    this.backoffMs = Math.min(delayMs * 2, RECONNECT_LAST_MS);
-    const jitter = 1 + RECONNECT_JITTER * this.core.environment.random.fraction();
-    this.dialSoon(delayMs * jitter);
-  }
-
-  private dialSoon(delayMs: number): void {
-    this.timer?.cancel();
-    this.timer = this.core.environment.clock.after(delayMs, () => {
-      this.timer = undefined;
-      void this.dial();
-    });
-  }
-
-  private async dial(): Promise<void> {
-    if (!this.mayDial()) return;
-    const attempt = { cancelled: false };
-    this.dialling = attempt;
-    this.attempts += 1;
+  private beginDialling(): Hello {
     this.show({ connectionState: 'Connecting' });
-    try {
-      const hello = this.hello();
-      const socket = await this.openSocket(hello, attempt);
-      if (attempt.cancelled) socket.close();
-      else this.answerDial(socket, hello);
-    } catch (error) {
-      if (!attempt.cancelled) this.failDial(toMirrorError(error).message);
-    }
+    return this.hello();
+  }
+
+  private failDial(reason: string): void {
+    this.show({ reason });
+    this.settled();
   }
 
   /** Without a disk only a Primary, whom its peers serve, is connected. */
@@ -362,36 +334,11 @@ export class PeerConnection {
     const { closing, promoting } = this.core;
     if (!this.wanted || this.standAlone !== undefined) return false;
     if (closing || promoting || this.diskFailed) return false;
-    return this.link === undefined && this.dialling === undefined;
-  }
-
-  private async openSocket(hello: Hello, attempt: { cancelled: boolean }): Promise<WireSocket> {
-    const { environment, config, timeoutMs } = this.core;
-    const { clock, plane } = environment;
-    const { host, port } = this.core.peerConfig(this.peer);
-    const resolving = environment.resolveHost(host);
-    const address = await withDeadline(clock, RESOLVE_TIMEOUT_MS, `resolving ${host}`, resolving);
-    if (attempt.cancelled) throw new Error('cancelled');
-    const { sndbufBytes, rcvbufBytes } = config;
-    const text = formatHello(hello);
-    const spec = { host: address, port, timeoutMs, hello: text, sndbufBytes, rcvbufBytes };
-    return plane.dial(spec);
-  }
-
-  private answerDial(socket: WireSocket, told: Hello): void {
-    this.dialling = undefined;
-    this.begin(socket, { kind: 'dialled', told });
-  }
-
-  private failDial(reason: string): void {
-    this.dialling = undefined;
-    this.show({ reason });
-    this.settled();
-    this.dialAgain();
+    return this.link === undefined;
   }
 
   private hello(): Hello {
-    return this.core.hello(this.peer, this.requested, this.attempts);
+    return this.core.hello(this.peer, this.requested, this.dialer.attempts);
   }
 
   private show(change: Partial<PeerState>): void {
