@@ -97,6 +97,7 @@ function readFacts(fields: Fields): StateFacts {
 
 const WAITS = [
   'noDisk',
+  'lostWrites',
   'noSource',
   'newerIsInconsistent',
   'waitsForPrimary',

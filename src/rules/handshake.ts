@@ -20,7 +20,12 @@ import { settleConflict, settleSplitBrain } from './splitBrain';
 import type { Yields } from './splitBrain';
 
 export type WaitReason =
-  'noDisk' | 'noSource' | 'newerIsInconsistent' | 'waitsForPrimary' | 'waitsForOtherResync';
+  | 'noDisk'
+  | 'lostWrites'
+  | 'noSource'
+  | 'newerIsInconsistent'
+  | 'waitsForPrimary'
+  | 'waitsForOtherResync';
 
 export interface ResyncVerdict {
   readonly kind: 'resync';
@@ -122,16 +127,27 @@ function refuseSizes({ own, peer }: Meeting): Verdict | undefined {
 
 function serveOrWaitForDisk({ own, peer }: Meeting): Verdict | undefined {
   if (hasDisk(own) && hasDisk(peer)) return undefined;
-  if (mayServe(peer, own)) return { kind: 'served', who: 'own' };
-  if (mayServe(own, peer)) return { kind: 'served', who: 'peer' };
-  return { kind: 'waits', why: 'noDisk' };
+  const served = whoIsServed(own, peer);
+  if (served === undefined) return { kind: 'waits', why: 'noDisk' };
+  const copy = served === 'own' ? peer : own;
+  return mayLack(copy) ? { kind: 'waits', why: 'lostWrites' } : { kind: 'served', who: served };
 }
 
-/** The copy has all that clients of a Primary without a disk have seen. */
-function mayServe(copy: Identity, primary: Identity): boolean {
+function whoIsServed(own: Identity, peer: Identity): Side | undefined {
+  if (hasAllOf(peer, own)) return 'own';
+  return hasAllOf(own, peer) ? 'peer' : undefined;
+}
+
+/** By its generation the copy has all that clients of a Primary without a disk have seen. */
+function hasAllOf(copy: Identity, primary: Identity): boolean {
   if (primary.role !== 'Primary' || hasDisk(primary) || primary.exposedUuid === 0n) return false;
   if (!canBeSource(copy) || primary.outOfSyncBytes > 0n) return false;
   return copy.currentUuid === primary.exposedUuid || copy.currentUuid === primary.currentUuid;
+}
+
+/** A crash may have cost it what was acknowledged, and seen by clients, but not flushed. */
+function mayLack(copy: Identity): boolean {
+  return copy.crashed;
 }
 
 /** Two Primaries are split brain, whatever their generations say. */
@@ -298,7 +314,7 @@ function amongSecondaries(meeting: Meeting, verdict: Verdict): Verdict {
   }
   if (nodes <= 2 || own.role === 'Primary' || peer.role === 'Primary') return verdict;
   const known = own.knowsPrimary || peer.knowsPrimary;
-  const noDisk = verdict.kind === 'waits' && verdict.why === 'noDisk';
+  const noDisk = verdict.kind === 'waits' && ['noDisk', 'lostWrites'].includes(verdict.why);
   const left = ['resync', 'splitBrain', 'waits'].includes(verdict.kind);
   if (known && left && !noDisk) return { kind: 'waits', why: 'waitsForPrimary' };
   const idle = meeting.relation.kind === 'equal' && isUsable(own) && isUsable(peer);

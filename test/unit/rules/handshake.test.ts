@@ -59,6 +59,12 @@ const sizes: Case[] = [
     { kind: 'served', who: 'own' },
   ],
   [
+    'a Primary without a disk, and a copy that crashed: its unflushed writes may be gone',
+    identity({ ...primary, diskState: 'Diskless', exposedUuid: a }),
+    identity({ crashed: true }),
+    { kind: 'waits', why: 'lostWrites' },
+  ],
+  [
     'a Primary without a disk, and a copy that missed writes',
     identity({ ...primary, diskState: 'Diskless', exposedUuid: a, outOfSyncBytes: 4096n }),
     identity(),
