@@ -16,7 +16,7 @@ import {
 } from './limits';
 import { parseAddress } from './address';
 import { FENCING_POLICIES } from '../model/fencing';
-import type { HandlerName } from '../model/handlers';
+import { HANDLER_NAMES } from '../model/handlers';
 import { IO_ERROR_POLICIES } from './types';
 import { CONFLICT_POLICIES, ONE_POLICIES, TWO_POLICIES, ZERO_POLICIES } from '../model/policies';
 
@@ -37,18 +37,6 @@ const NODE_OPTIONS: Readonly<Record<string, ValueCheck>> = {
       ? undefined
       : pathProblem(value, 'write internal, or the path of a block device or file, from /'),
 };
-
-/** Those whose events there are. */
-const SUPPORTED_HANDLERS = [
-  'fence-peer',
-  'unfence-peer',
-  'split-brain',
-  'before-resync-target',
-  'after-resync-target',
-  'local-io-error',
-  'pri-lost',
-  'pri-lost-after-sb',
-] as const satisfies readonly HandlerName[];
 
 const OPTIONS: Readonly<Record<SectionKind, Readonly<Record<string, ValueCheck>>>> = {
   resource: { device: deviceProblem, protocol: protocolProblem },
@@ -73,7 +61,7 @@ const OPTIONS: Readonly<Record<SectionKind, Readonly<Record<string, ValueCheck>>
   },
   startup: { 'wfc-timeout': integerCheck('seconds', 1, MAX_WAIT_FOR_PEERS_SECONDS) },
   handlers: {
-    ...Object.fromEntries(SUPPORTED_HANDLERS.map((name) => [name, commandProblem])),
+    ...Object.fromEntries(HANDLER_NAMES.map((name) => [name, commandProblem])),
     'timeout-ms': integerCheck('milliseconds', MIN_TIMEOUT_MS, MAX_HANDLER_TIMEOUT_MS),
   },
   node: NODE_OPTIONS,
@@ -86,7 +74,7 @@ const DRBD_OPTIONS = new Set(
   c-min-rate c-plan-ahead congestion-extents congestion-fill connect-int cpu-mask cram-hmac-alg
   csums-after-crash-only csums-alg data-integrity-alg degr-wfc-timeout disable-write-same
   discard-zeroes-if-aligned disk-barrier disk-drain disk-flushes disk-timeout fence-peer fencing
-  handlers initial-split-brain ko-count max-bio-bvecs max-buffers max-epoch-size max-io-depth
+  handlers ko-count max-bio-bvecs max-buffers max-epoch-size max-io-depth
   md-flushes node-id on-congestion on-io-error on-no-data-accessible on-no-quorum options
   outdated-wfc-timeout peer-ack-delay peer-ack-window peer-max-bio-size ping-int ping-timeout
   pri-lost pri-lost-after-sb quorum quorum-minimum-redundancy rdma-ctrl-rcvbuf-size

@@ -65,4 +65,6 @@ export interface MirrorDevice {
 export type DeviceChange =
   | { readonly type: 'changed' }
   | { readonly type: 'splitBrain'; readonly peer: NodeName; readonly message: string }
+  /** A split brain that ends with the changes of one side. */
+  | { readonly type: 'settled'; readonly peer: NodeName; readonly message: string }
   | { readonly type: 'failed'; readonly error: MirrorError };

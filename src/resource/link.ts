@@ -15,6 +15,8 @@ import type { NodeName } from '../model/states';
 import type { DeviceEvent, EstablishPlan, WireSocket } from '../plane/plane';
 import { decide, endsStandAlone, sameVerdict, swapVerdict } from '../rules/handshake';
 import type { Verdict } from '../rules/handshake';
+import { findSplitBrain } from '../rules/settlement';
+import type { Settlement } from '../rules/settlement';
 import type { Core, Requests } from './core';
 import { withDeadline } from './deadline';
 import { parseFrame, formatFrame } from './frames';
@@ -27,6 +29,7 @@ import { isLasting, LinkEnd } from './linkEnd';
 import { changedFact, preparation, remembering } from './preparation';
 import { FieldError } from './validator';
 import { refusalOf, waitingReason } from './words';
+import type { Copies } from './words';
 
 export type LinkEvent = Extract<DeviceEvent, { readonly incarnation: number }>;
 
@@ -36,6 +39,10 @@ export interface LinkOwner {
   hello(): Hello;
   /** The peer's hello is known and acceptable: this connection was chosen. */
   answered(hello: Hello): void;
+  /** Split brain, settled or not: before anything is given up, once for each handshake. */
+  splitBrainFound(copies: Copies): void;
+  /** Both nodes have agreed who gives up. */
+  splitBrainSettled(settlement: Settlement): void;
   /** This copy becomes a target: it can feed nobody. */
   becomesTarget(): void;
   /** Before anything of the local copy is given up; may end the connection. */
@@ -60,6 +67,7 @@ export class Link {
   private establishing = false;
   /** Both have agreed not to connect. */
   private parting: LinkEnd | undefined;
+  private splitBrain: ReturnType<typeof findSplitBrain>;
   private told: Hello | undefined;
   private heard: Hello | undefined;
 
@@ -161,6 +169,7 @@ export class Link {
     const verdict = decide(told.identity, heard.identity, nodes, protocol);
     const nothing = this.core.identity(this.peer, this.owner.requests()).outOfSyncBytes === 0n;
     if (verdict.kind === 'inSync' && !nothing) throw new LinkEnd('the copy changed meanwhile');
+    this.splitBrain = findSplitBrain(told.identity, heard.identity, nodes, protocol);
     return verdict;
   }
 
@@ -168,6 +177,7 @@ export class Link {
     const heard = present(this.heard, 'the hello of the peer is there');
     const { device, gate } = this.core;
     const target = verdict.kind === 'resync' && verdict.direction === 'target';
+    if (this.splitBrain !== undefined) this.owner.splitBrainFound(this.copies());
     if (target) {
       await this.owner.beforeTarget();
       this.checkFresh(false);
@@ -190,10 +200,18 @@ export class Link {
       throw new LinkEnd('the states changed during the handshake');
     }
     const names = { resource: this.core.name, own: this.core.node, peer: this.peer };
-    const copies = { own: told.identity, peer: heard.identity };
-    const refusal = refusalOf(verdict, names, copies);
+    const refusal = refusalOf(verdict, names, this.copies());
     if (refusal !== undefined) await this.part(new LinkEnd(refusal.message, refusal));
     this.checkFresh(true);
+    const { splitBrain } = this;
+    if (typeof splitBrain === 'object') this.owner.splitBrainSettled(splitBrain);
+  }
+
+  /** As both nodes have described them to each other. */
+  private copies(): Copies {
+    const told = present(this.told, 'the own hello is sent');
+    const heard = present(this.heard, 'the hello of the peer is there');
+    return { own: told.identity, peer: heard.identity };
   }
 
   /** Leaves the peer the time to hear the own `ready`, and so to come to the same end. */

@@ -16,6 +16,7 @@ import type { NodeName } from '../model/states';
 import type { IncomingConnection, WireSocket } from '../plane/plane';
 import { decide } from '../rules/handshake';
 import type { Verdict } from '../rules/handshake';
+import type { Settlement } from '../rules/settlement';
 import type { PeerState } from '../rules/transitions';
 import type { Core, Requests } from './core';
 import { Dialer } from './dialer';
@@ -27,7 +28,7 @@ import { Link } from './link';
 import type { LinkEvent, LinkOrigin } from './link';
 import type { LinkEnd } from './linkEnd';
 import { refusalOf } from './words';
-import type { Refusal } from './words';
+import type { Copies, Refusal } from './words';
 
 export interface PeerHooks {
   connected(peer: NodeName, verdict: Verdict): void;
@@ -37,6 +38,8 @@ export interface PeerHooks {
   /** `incarnation`: of the connection, when the peer may have received writes on it. */
   lost(peer: NodeName, incarnation?: number): void;
   standsAlone(peer: NodeName, refusal: Refusal): void;
+  splitBrainFound(peer: NodeName): void;
+  splitBrainSettled(peer: NodeName, settlement: Settlement): void;
 }
 
 interface Parked {
@@ -53,6 +56,7 @@ export class PeerConnection {
   private permit: Promise<HandlerEnd | undefined> | undefined;
   private readonly dialer: Dialer;
   private incarnation = 0;
+  private foundSplitBrain: string | undefined;
   private toldSplitBrain: string | undefined;
   private readonly settling: (() => void)[] = [];
 
@@ -97,7 +101,7 @@ export class PeerConnection {
     this.standAlone = undefined;
     this.requested = { ...this.requested, ...requests };
     this.dialer.forgetFailures();
-    this.toldSplitBrain = undefined;
+    this.foundSplitBrain = this.toldSplitBrain = undefined;
     if (this.link !== undefined || this.dialer.isBusy) return;
     this.show({ connectionState: 'Unconnected', reason: '' });
     this.dialer.now();
@@ -217,6 +221,9 @@ export class PeerConnection {
       requests: () => this.requested,
       hello: () => this.hello(),
       answered: () => this.refuseParked(),
+      splitBrainFound: (copies: Copies) => this.onSplitBrain(copies),
+      splitBrainSettled: (settlement: Settlement) =>
+        this.hooks.splitBrainSettled(this.peer, settlement),
       becomesTarget: () => this.hooks.becomesTarget(this.peer),
       beforeTarget: () => this.beforeTarget(),
       connected: (link: Link, verdict: Verdict) => this.onConnected(link, verdict),
@@ -287,11 +294,18 @@ export class PeerConnection {
   /** Split brain is told once, not at each attempt of the peer. */
   private isNews({ copies }: Refusal): boolean {
     if (copies === undefined) return true;
-    const { own, peer } = copies;
-    const key = `${own.currentUuid} ${own.role} ${peer.currentUuid} ${peer.role}`;
+    const key = keyOf(copies);
     const known = this.toldSplitBrain === key;
     this.toldSplitBrain = key;
     return !known;
+  }
+
+  /** The same one is found again at each attempt until it is settled. */
+  private onSplitBrain(copies: Copies): void {
+    const key = keyOf(copies);
+    if (this.foundSplitBrain === key) return;
+    this.foundSplitBrain = key;
+    this.hooks.splitBrainFound(this.peer);
   }
 
   private stop(reason: string): void {
@@ -344,4 +358,9 @@ export class PeerConnection {
   private show(change: Partial<PeerState>): void {
     this.core.gate.propose({ peer: { name: this.peer, change } });
   }
+}
+
+/** What tells one split brain from another. */
+function keyOf({ own, peer }: Copies): string {
+  return `${own.currentUuid} ${own.role} ${peer.currentUuid} ${peer.role}`;
 }

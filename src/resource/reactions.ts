@@ -8,6 +8,7 @@ import type { NodeName } from '../model/states';
 import type { DeviceEvent } from '../plane/plane';
 import { diskStateOf } from '../rules/diskState';
 import type { Verdict } from '../rules/handshake';
+import type { Settlement } from '../rules/settlement';
 import type { Yields } from '../rules/splitBrain';
 import { isResync, isTarget } from '../rules/transitions';
 import type { ResourceState } from '../rules/transitions';
@@ -48,6 +49,8 @@ export class Reactions {
       becomesTarget: (peer) => this.stopFeeding(peer),
       lost: (peer, incarnation) => this.onLost(peer, incarnation),
       standsAlone: (peer, refusal) => this.onStandAlone(peer, refusal),
+      splitBrainFound: (peer) => void this.core.handlers.run('initial-split-brain', peer),
+      splitBrainSettled: (peer, settlement) => this.onSettled(peer, settlement),
     };
   }
 
@@ -169,6 +172,16 @@ export class Reactions {
     this.core.report({ type: 'splitBrain', peer, message: refusal.message });
     void this.core.handlers.run('split-brain', peer);
     if (refusal.yields !== undefined) this.surrender(peer, refusal.yields);
+  }
+
+  /** What is lost for good, and why, is told on both nodes. */
+  private onSettled(peer: NodeName, { loser, by, lostBytes }: Settlement): void {
+    const { name, node } = this.core;
+    const [lost, kept] = loser === 'own' ? [node, peer] : [peer, node];
+    const message =
+      `${node} and ${peer} both changed ${name} without each other; settled by ${by}: ${lost} ` +
+      `gives up what it wrote, at most ${lostBytes} bytes, and becomes a copy of ${kept}`;
+    this.core.report({ type: 'settled', peer, message });
   }
 
   /** Handlers of resyncs that have finished. */

@@ -277,6 +277,9 @@ export class MirrorService {
     if (change.type === 'splitBrain') {
       log.error({ resource: name, peer: change.peer }, `split brain: ${change.message}`);
     }
+    if (change.type === 'settled') {
+      log.warn({ resource: name, peer: change.peer }, `split brain settled: ${change.message}`);
+    }
     if (change.type === 'failed') {
       log.error({ resource: name, code: change.error.code }, change.error.message);
     }

@@ -104,6 +104,21 @@ async function part(resource: string, primaries: Case['primaries']): Promise<voi
   await second.call(resource, 'Connect');
 }
 
+/** Each node's log says what was given up, for whom and why. */
+function expectTold(resource: string, lost: SystemNode, kept: SystemNode): void {
+  const bytes = lost.name === 'alpha' ? 8192 : 4096;
+  const words = `: ${lost.name} gives up what it wrote, at most ${bytes} bytes, and becomes a copy \
+of ${kept.name}`;
+  for (const node of cluster.nodes) {
+    const lines = node
+      .log()
+      .split('\n')
+      .filter((line) => line.includes('split brain settled'));
+    const mine = lines.filter((line) => line.includes(`"resource":"${resource}"`));
+    expect(mine.map((line) => line.includes(words))).toEqual([true]);
+  }
+}
+
 test.each(CASES.map((one, index) => [names[index] ?? '', one] as const))(
   '0, 1 and 2 primaries by every policy: %s %j',
   async (resource, { primaries, winner }) => {
@@ -120,6 +135,7 @@ test.each(CASES.map((one, index) => [names[index] ?? '', one] as const))(
       const data = await client.read(0, 4096);
       await client.close();
       expect([...new Set(data)]).toEqual([winner === 'alpha' ? 1 : 2]);
+      expectTold(resource, lost, kept);
       return;
     }
     await until('both stand alone in split brain', async () => {

@@ -50,11 +50,6 @@ test.each<[string, string, string]>([
     'r0.conf:10: wfc-timeout: "0" is not right; write a whole number from 1 to 3600 (seconds)',
   ],
   [
-    'a handler that is not called yet',
-    `${GOOD}[handlers]\ninitial-split-brain = /bin/true\n`,
-    'r0.conf:10: option initial-split-brain is not supported yet; remove the line',
-  ],
-  [
     'fencing without a handler',
     `${GOOD}[net]\nfencing = resource-only\n`,
     'r0.conf:10: fencing: resource-only needs a handler; add fence-peer = COMMAND in [handlers]',

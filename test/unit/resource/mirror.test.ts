@@ -1,5 +1,6 @@
 // Two nodes: first sync, failover, return, split brain and what ends it.
 
+import { NO_POLICIES } from '../../../src/model/policies';
 import { World } from '../../support/mirrorWorld';
 
 let world: World;
@@ -151,6 +152,61 @@ test('discard-my-data is refused on a Primary and solves it on the other', async
   await world.do(beta().resource.connect(discard));
   await world.reach(() => alpha().sees('beta') && beta().sees('alpha'));
   expect(beta().contents()).toEqual([[1, 'from alpha']]);
+});
+
+/** What a node told of a split brain that was settled. */
+function settled(node: ReturnType<World['node']>): string[] {
+  return node.changes.flatMap((change) => (change.type === 'settled' ? [change.message] : []));
+}
+
+test('what is given up in a split brain is told on both nodes: who, why and how much', async () => {
+  await splitBrain();
+  await world.do(beta().resource.demote());
+  await world.do(beta().resource.connect({ discardMyData: true }));
+  await world.reach(() => alpha().sees('beta') && beta().sees('alpha'));
+  for (const [node, other] of [
+    [alpha(), 'beta'],
+    [beta(), 'alpha'],
+  ] as const) {
+    expect(settled(node)).toEqual([
+      `${node.name} and ${other} both changed r0 without each other; settled by --discard-my-data: \
+beta gives up what it wrote, at most 4096 bytes, and becomes a copy of alpha`,
+    ]);
+  }
+});
+
+test('a policy that settles a split brain is told, and initial-split-brain runs first', async () => {
+  world.policies = { ...NO_POLICIES, zero: 'discard-younger-primary' };
+  await world.upInSync();
+  world.network.cut('alpha', 'beta');
+  await world.reach(() => beta().peer('alpha').connectionState !== 'Connected');
+  await world.do(beta().resource.promote({ force: false }));
+  alpha().device.write(1, 'from alpha');
+  beta().device.write(2, 'from beta');
+  for (const node of [alpha(), beta()]) await world.do(node.resource.demote());
+  world.network.heal('alpha', 'beta');
+  await world.reach(() => alpha().sees('beta') && beta().sees('alpha'));
+  expect(beta().contents()).toEqual([[1, 'from alpha']]);
+  const byPolicy = /settled by after-sb-0pri = discard-younger-primary: beta gives up .* 4096 /;
+  expect(settled(alpha())).toEqual([expect.stringMatching(byPolicy)]);
+  expect(settled(beta())).toEqual([expect.stringMatching(byPolicy)]);
+  expect(alpha().handled).toContain('initial-split-brain beta');
+  const atBeta = beta().handled.filter((line) => /split-brain|before-resync/.test(line));
+  expect(atBeta.slice(-2)).toEqual(['initial-split-brain alpha', 'before-resync-target alpha']);
+  expect(atBeta).not.toContain('split-brain alpha');
+});
+
+test('split brain that nothing settles runs both handlers, once', async () => {
+  await splitBrain();
+  await world.clock.pass(30_000);
+  for (const [node, other] of [
+    [alpha(), 'beta'],
+    [beta(), 'alpha'],
+  ] as const) {
+    const run = node.handled.filter((line) => line.includes('split-brain'));
+    expect(run).toEqual([`initial-split-brain ${other}`, `split-brain ${other}`]);
+    expect(settled(node)).toEqual([]);
+  }
 });
 
 test('discard-my-data, interrupted, is remembered by what is durable', async () => {
