@@ -294,7 +294,7 @@ uint64_t Model::moment_of(const io::SimDisk& disk) const {
   return moment;
 }
 
-std::string Model::check_lagging(const io::SimDisk& disk, bool any_order) {
+std::string Model::check_lagging(const io::SimDisk& disk, bool any_order) const {
   BM_ASSERT(disk.size_bytes() >= bytes_);
   const uint64_t moment = any_order ? 0 : moment_of(disk);
   for (const uint64_t page : pages_to_check(disk)) {
@@ -336,7 +336,12 @@ std::string Model::check_held_page(const io::SimDisk& disk, uint64_t page, uint3
 
 std::string Model::check_held(const io::SimDisk& disk, const HeldBefore& held) const {
   BM_ASSERT(disk.size_bytes() >= bytes_);
-  const uint32_t generation = generation_of(held.uuid);
+  uint32_t generation = generation_of(held.uuid);
+  if (held.lagging) {
+    std::string wrong = check_lagging(disk, held.power_lost);
+    if (!wrong.empty() || generation == 0) return wrong;
+    generation = (generation == kNone ? current() : generation) - 1;
+  }
   for (const uint64_t page : pages_to_check(disk)) {
     std::string wrong = check_held_page(disk, page, generation, held.power_lost);
     if (wrong.empty()) continue;

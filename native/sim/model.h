@@ -35,6 +35,7 @@ struct ModelWrite {
 struct HeldBefore {
   uint64_t uuid = 0;
   bool power_lost = false;  // of that, what was durable
+  bool lagging = false;     // of the last generation, what there was at some moment
 };
 
 struct ModelFacts {
@@ -90,7 +91,7 @@ class Model {
   std::string check_copy(const io::SimDisk& disk);
   // A copy that lacks the last acknowledged writes, but has applied epochs in order: it must be
   // what the device may have been at some moment. `any_order`: any remembered version will do.
-  std::string check_lagging(const io::SimDisk& disk, bool any_order);
+  std::string check_lagging(const io::SimDisk& disk, bool any_order) const;
   // A new history that begins with this copy's contents, whatever they are. What the disk has
   // not on its medium may fall back to what is known here. Null when a block was never written
   // by anybody; then `wrong` says which.

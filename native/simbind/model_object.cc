@@ -106,6 +106,7 @@ Napi::Value ModelObject::fork(const Napi::CallbackInfo& info) {
     sim::HeldBefore held;
     held.uuid = bind::bigint_of(object.Get("uuid"));
     held.power_lost = object.Get("powerLost").ToBoolean();
+    held.lagging = object.Get("lagging").ToBoolean();
     wrong = model->check_held(*disk, held);
   }
   std::unique_ptr<sim::Model> made;

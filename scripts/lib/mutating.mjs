@@ -45,8 +45,8 @@ export function mutantEnvironment(name) {
 export function faultNames() {
   const require = createRequire(import.meta.url);
   require(join(root, 'test', 'sim', 'loader.cjs'));
-  const { FAULTS, HITS } = require(join(root, 'test', 'sim', 'faults.ts'));
-  return { made: FAULTS.map((fault) => fault.name), hit: [...HITS] };
+  const { FAULTS, HITS, MET } = require(join(root, 'test', 'sim', 'faults.ts'));
+  return { made: FAULTS.map((fault) => fault.name), hit: [...HITS, ...MET] };
 }
 
 export function editedText({ file, edits, name }) {

@@ -24,6 +24,9 @@ export const ORDERS: readonly Action[] = [
   order('resyncTo', 0.5, (story) => resyncTo(story, false)),
   order('resyncFullTo', 0.5, (story) => resyncTo(story, true)),
   order('invalidate', 0.5, invalidate),
+  order('invalidateRemote', 0.3, invalidateRemote),
+  order('outdate', 0.4, outdate),
+  order('detach', 0.6, detach),
   order('down', 0.5, down),
   order('end', 0.5, endDaemon),
   order('reconfigure', 0.5, reconfigure),
@@ -32,6 +35,7 @@ export const ORDERS: readonly Action[] = [
 /** As the recoveries of faults.ts: always possible. */
 export const RECOVERIES: readonly Action[] = [
   order('up', 4, up),
+  order('attach', 3, attach),
   order('takeOver', 5, (story) => story.primaries.length === 0 && promote(story, false)),
 ];
 
@@ -155,6 +159,39 @@ function invalidate(story: Story): boolean {
   const machine = story.some(isReady);
   if (machine === undefined) return false;
   giveUp(story, machine, () => machine.command('invalidate', () => machine.resource.invalidate()));
+  return true;
+}
+
+function invalidateRemote(story: Story): boolean {
+  const machine = story.some(isReady);
+  if (machine === undefined) return false;
+  const peer = story.other(machine);
+  const run = (): Promise<unknown> => machine.resource.invalidateRemote(peer.place.name);
+  giveUp(story, peer, () => machine.command('invalidate-remote', run));
+  return true;
+}
+
+function outdate(story: Story): boolean {
+  const machine = story.some((one) => isReady(one) && !one.isPrimary);
+  if (machine === undefined) return false;
+  story.order(machine.command('outdate', () => machine.resource.outdate()));
+  return true;
+}
+
+/** Mostly only what peers serve. */
+function detach(story: Story): boolean {
+  const machine = story.some((one) => mayGo(story, one) && one.hasDisk);
+  if (machine === undefined) return false;
+  const force = story.dice.oneIn(4);
+  story.crew.expectErrors(machine);
+  story.order(machine.command('detach', () => machine.resource.detach({ force })));
+  return true;
+}
+
+function attach(story: Story): boolean {
+  const machine = story.some((one) => isReady(one) && !one.hasDisk && one.pending.size === 0);
+  if (machine === undefined) return false;
+  story.order(machine.command('attach', () => machine.resource.attach()));
   return true;
 }
 

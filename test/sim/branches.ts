@@ -40,6 +40,8 @@ export class Branches {
   constructor(
     private readonly model: SimModel,
     machines: readonly Machine[],
+    /** Protocols A and B: the last of its generation may be missing, but in their order. */
+    private readonly lagging: boolean,
     private readonly say: (text: string) => void,
   ) {
     for (const machine of machines) {
@@ -77,7 +79,8 @@ export class Branches {
   /** The copy, as it was when last seen, goes on without the others; `checked`: as it must be. */
   fork(machine: Machine, checked: boolean): Branch {
     const copy = this.copy(machine);
-    const held = checked ? { uuid: copy.uuid, powerLost: copy.weak } : undefined;
+    const { lagging } = this;
+    const held = checked ? { uuid: copy.uuid, powerLost: copy.weak, lagging } : undefined;
     const branch = this.model.fork(copy.branch, machine.node, DISK, held);
     this.forks.set(branch, { parent: copy.branch, uuid: copy.uuid });
     this.place(copy, branch);

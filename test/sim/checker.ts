@@ -11,6 +11,7 @@ import type { Copy } from './branches';
 import { MOST_US } from './cluster';
 import type { Cluster, Observer } from './cluster';
 import type { Machine } from './machine';
+import { isAutomatic } from './policies';
 import type { Branch } from './simAddon';
 import { Violation } from './violation';
 
@@ -37,15 +38,19 @@ export class Checker implements Observer {
   private readonly primaries = new Set<Machine>();
   /** Their copies are attached. */
   private readonly attachedOnes = new Set<Machine>();
+  /** They have been attached since they are up. */
+  private readonly lives = new Set<Machine>();
   failure: Error | undefined;
   private looks = 0;
 
   constructor(
     private readonly cluster: Cluster,
     private readonly onPromoted: (machine: Machine, branch: Branch) => void,
+    /** What is worth to be counted. */
+    private readonly note: (what: string) => void,
   ) {
     const say = (text: string): void => cluster.say(text);
-    this.branches = new Branches(cluster.world.model, cluster.machines, say);
+    this.branches = new Branches(cluster.world.model, cluster.machines, this.protocol !== 'C', say);
   }
 
   /** Called by the state gate: whatever is wrong is thrown by check(), outside of it. */
@@ -62,6 +67,7 @@ export class Checker implements Observer {
     try {
       const { resync } = plan;
       this.cluster.say(`${machine.name} establishes with ${peer.name}: ${resync}`);
+      if (plan.peerDiskless) this.note('serves a diskless Primary');
       if (plan.resync === 'target') this.resyncBegins(machine, peer);
       else if (plan.resync === 'none' && hasBothDisks(machine, plan)) this.agrees(machine, peer);
     } catch (error) {
@@ -88,13 +94,28 @@ export class Checker implements Observer {
     this.left(machine);
   }
 
+  /** What is known of a copy whose node is down; undefined: not all of it. */
+  tryKeep(machine: Machine): Copy | undefined {
+    const copy = this.branches.copy(machine);
+    return this.copying.has(machine) ? undefined : { ...copy, crashed: true, weak: true };
+  }
+
+  /** The copy is again what it was when that was kept, on its medium. */
+  restored(machine: Machine, kept: Copy): void {
+    this.copying.delete(machine);
+    Object.assign(this.branches.copy(machine), kept);
+  }
+
   /** The administrator allows that what only this copy has is overwritten. */
   givesUp(machine: Machine): void {
     this.branches.copy(machine).givenUp = true;
   }
 
   private look(machine: Machine, change: DeviceChange): void {
-    if (change.type === 'splitBrain') this.splits.add(`${machine.name} ${change.peer}`);
+    if (change.type === 'splitBrain') {
+      this.note('split brain');
+      this.splits.add(`${machine.name} ${change.peer}`);
+    }
     const { state } = machine;
     if (state === undefined) {
       this.left(machine);
@@ -113,6 +134,8 @@ export class Checker implements Observer {
   /** Whether a resync had finished when the process died, its superblock tells. */
   private attached(machine: Machine): void {
     this.attachedOnes.add(machine);
+    if (this.lives.has(machine)) this.note('attached again');
+    this.lives.add(machine);
     const copy = this.branches.see(machine);
     const copying = this.copying.get(machine);
     this.copying.delete(machine);
@@ -121,6 +144,7 @@ export class Checker implements Observer {
 
   private left(machine: Machine): void {
     this.primaries.delete(machine);
+    this.lives.delete(machine);
     for (const other of this.cluster.others(machine)) this.targets.delete(pair(machine, other));
     this.detached(machine);
   }
@@ -154,6 +178,11 @@ export class Checker implements Observer {
     const copy = this.branches.see(target);
     const from = this.branches.see(source);
     const lost = this.branches.exclusive(copy, from);
+    if (lost > 0 && !copy.givenUp && isAutomatic(this.cluster.plan.options)) {
+      this.cluster.say(`${target.name} gives up ${lost} writes by policy`);
+      this.note('gives up by policy');
+      copy.givenUp = true;
+    }
     if (lost > 0 && !copy.givenUp) {
       const what = `${lost} acknowledged writes that only ${target.name} has`;
       throw new Violation(`${what} are overwritten from ${source.name} without an order`);
@@ -177,7 +206,8 @@ export class Checker implements Observer {
 
   private adopt(copy: Copy, { branch, weak, held }: Copying): void {
     this.branches.place(copy, branch);
-    copy.weak = weak && !held;
+    // In A a crashed Primary is the source, whatever its power cost it.
+    copy.weak = weak && !(held && this.protocol !== 'A');
     copy.crashed = false;
   }
 
@@ -256,6 +286,10 @@ export class Checker implements Observer {
       if (!this.replicates(other, machine)) continue;
       throw new Violation(`${machine.name} and ${other.name} are connected and both Primary`);
     }
+  }
+
+  private get protocol(): unknown {
+    return this.cluster.plan.options['resource.protocol'] ?? 'C';
   }
 
   private replicates(machine: Machine, other: Machine): boolean {

@@ -3,6 +3,7 @@
  * something concerns JavaScript or a timer is due, then every microtask runs, and so on.
  */
 import { present } from '../../src/model/assert';
+import type { HandlerCall, HandlerEnd } from '../../src/model/handlers';
 import type { EstablishPlan } from '../../src/plane/plane';
 import type { DeviceChange } from '../../src/resource/device';
 import { configure } from './configuration';
@@ -33,6 +34,9 @@ export class Cluster {
   /** What JavaScript and the administrator did, for the trace. */
   readonly said: string[] = [];
   observer: Observer | undefined;
+  /** What a handler of the configuration does. */
+  runHandler: (machine: Machine, call: HandlerCall) => Promise<HandlerEnd> = () =>
+    Promise.reject(new Error('no handler is configured'));
   /** Called whenever something has happened. */
   afterStep: () => void = () => undefined;
   private readonly timeline = new Timeline();
@@ -52,6 +56,7 @@ export class Cluster {
         dice: new Dice(plan.seed, 100 + index),
         nowUs: () => this.world.nowUs(),
         say: (text: string) => this.say(text),
+        runHandler: (machine: Machine, call: HandlerCall) => this.runHandler(machine, call),
         onChange: (machine: Machine, change: DeviceChange) => {
           this.observer?.changed(machine, change);
         },

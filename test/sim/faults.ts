@@ -35,6 +35,7 @@ export const FAULTS: readonly Action[] = [
   fault('writeErrors', 1, (story) => spoilDisk(story, { writeErrorRate: rate(story) })),
   fault('flushErrors', 1, (story) => spoilDisk(story, { flushErrorRate: rate(story) })),
   fault('damage', 1, damage),
+  { ...fault('restore', 1.5, restore), onlyTwo: true },
 ];
 
 /** What the world counts of them; all of these must be met over many seeds. */
@@ -52,6 +53,18 @@ export const HITS = [
   'heldSegment',
   'refusedDial',
   'damagedPage',
+  'restoredDisk',
+] as const;
+
+/** What the product must have been seen to do. */
+export const MET = [
+  'split brain',
+  'reverted',
+  'attached again',
+  'serves a diskless Primary',
+  'gives up by policy',
+  'handler fence-peer',
+  'handler local-io-error',
 ] as const;
 
 export const ENDS: readonly Action[] = [
@@ -175,6 +188,31 @@ function damage(story: Story): boolean {
   const how = story.dice.pick(DAMAGES);
   story.say(`${how} in ${area} of ${machine.name}`);
   return machine.node.damageMetadata(metaDisk === 'internal' ? DISK : metaDisk, area, how);
+}
+
+/** A disk image from before is put back: the copy has forgotten what came since. */
+function restore(story: Story): boolean {
+  const machine = story.some((one) => !one.running);
+  if (machine === undefined) return false;
+  const snapshot = story.snapshots.get(machine);
+  if (snapshot === undefined || story.dice.oneIn(4)) {
+    keep(story, machine);
+    return false;
+  }
+  story.say(`${machine.name} is restored from a snapshot`);
+  for (const [path, id] of snapshot.disks) machine.node.restoreDisk(path, id);
+  story.checker.restored(machine, snapshot.copy);
+  return true;
+}
+
+function keep(story: Story, machine: Machine): void {
+  const copy = story.checker.tryKeep(machine);
+  if (copy === undefined) return;
+  const { metaDisk } = machine.place;
+  const paths = metaDisk === 'internal' ? [DISK] : [DISK, metaDisk];
+  const disks = paths.map((path) => [path, machine.node.snapshotDisk(path)] as const);
+  story.say(`a snapshot of ${machine.name}`);
+  story.snapshots.set(machine, { disks, copy });
 }
 
 function boot(story: Story): boolean {

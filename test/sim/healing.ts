@@ -100,6 +100,7 @@ function isMirror(primary: Machine, other: Machine): boolean {
 /** One look at everything that keeps the copies apart. */
 function nudge(story: Story, visit: Visit): void {
   for (const machine of story.machines) restart(story, machine, visit.round);
+  if (visit.round > 0) resumeIo(story);
   const [first, ...more] = story.primaries;
   for (const machine of more) demote(story, machine);
   for (const machine of story.machines) {
@@ -136,6 +137,14 @@ function bringUp(story: Story, machine: Machine): void {
     await machine.create(true);
     await machine.start();
   });
+}
+
+/** No fault is left: whoever was not fenced is not Primary, or is demoted now. */
+function resumeIo(story: Story): void {
+  const [machine, ...more] = story.primaries;
+  if (machine === undefined || more.length > 0) return;
+  if (machine.config.fencing !== 'resource-and-stonith') return;
+  story.order(machine.command('resume-io', () => machine.resource.resumeIo()));
 }
 
 function hasNoDisk(machine: Machine): boolean {
@@ -183,7 +192,7 @@ function decide(story: Story, machine: Machine, other: Machine, visit: Visit): v
   }
   visit.alone.delete(`${machine.name} ${other.name}`);
   if (verdict === 'split brain') discardOne(story, machine, other, visit.round);
-  else if (verdict === 'reverted') takeBack(story, machine, visit.round);
+  else if (verdict === 'reverted') takeBackReverted(story, machine, other, visit.round);
   else if (verdict === 'unrelated') recreate(story, machine, other);
   else connect(story, machine);
 }
@@ -245,6 +254,15 @@ function recreate(story: Story, machine: Machine, other: Machine): void {
     await machine.create(true);
     await machine.start();
   });
+}
+
+/** The reason names who went back. */
+function takeBackReverted(story: Story, machine: Machine, other: Machine, round: number): void {
+  const { reason } = machine.peer(other);
+  story.note('reverted');
+  if (reason.includes(' and ')) recreate(story, machine, other);
+  else if (reason.includes(`on ${machine.name} went back`)) takeBack(story, machine, round);
+  else connect(story, machine);
 }
 
 function takeBack(story: Story, machine: Machine, round: number): void {

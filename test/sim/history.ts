@@ -93,7 +93,7 @@ class History {
       operations: world.operations(),
       virtualMs: Math.round(world.nowUs() / 1000),
       faults: Object.fromEntries(this.story.faults),
-      hits: world.faults(),
+      hits: { ...world.faults(), ...Object.fromEntries(this.story.met) },
       actions: this.done,
       hash: world.traceHash().toString(16),
       ...(tracing ? { trace: this.trace() } : {}),

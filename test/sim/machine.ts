@@ -7,6 +7,7 @@
 import type { Logger } from 'pino';
 import type { ResourceConfig, NodeConfig } from '../../src/config/types';
 import { present } from '../../src/model/assert';
+import type { HandlerCall, HandlerEnd } from '../../src/model/handlers';
 import { toMirrorError } from '../../src/model/errors';
 import type { MirrorError } from '../../src/model/errors';
 import { formatUuid } from '../../src/model/states';
@@ -31,6 +32,7 @@ export interface MachineHost {
   readonly dice: Dice;
   readonly nowUs: () => number;
   readonly say: (text: string) => void;
+  readonly runHandler: (machine: Machine, call: HandlerCall) => Promise<HandlerEnd>;
   readonly onChange: (machine: Machine, change: DeviceChange) => void;
   /** Its data plane is told that the peer receives writes from here on. */
   readonly onEstablish: (machine: Machine, peer: string, plan: EstablishPlan) => void;
@@ -170,7 +172,7 @@ export class Machine {
         tryGet: (_, disk) => this.places.get(disk),
         put: (_, disk, offset) => void this.places.set(disk, offset),
       },
-      handlers: { run: () => Promise.reject(new Error('no handler is configured')) },
+      handlers: { run: (call) => this.host.runHandler(this, call) },
       resolveHost: (host) => Promise.resolve(host),
       processName: () => undefined,
     };
@@ -231,6 +233,12 @@ export class Machine {
     this.paused = this.stalled = false;
     this.pending.clear();
     this.node.crash(how);
+  }
+
+  /** Of its process's time; for ever when that ends before. */
+  rest(ms: number): Promise<void> {
+    const { clock } = present(this.life, 'the daemon runs');
+    return new Promise((resolve) => void clock.after(ms, resolve));
   }
 
   pause(): void {

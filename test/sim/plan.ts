@@ -4,6 +4,7 @@
  */
 import type { Options } from './configuration';
 import { Dice } from './dice';
+import { drawPolicies } from './policies';
 import type { ClientHabits } from './simAddon';
 
 const MIB = 1 << 20;
@@ -59,6 +60,7 @@ export function drawPlan(seed: number, kinds: readonly ActionKind[]): Plan {
       'resource.device': 'none',
       'net.timeout-ms': dice.pick([300, 500, 1000, 3000]),
       'disk.al-extents': dice.oneIn(3) ? 0 : dice.between(1, 6),
+      ...drawPolicies(new Dice(seed, 3), nodes),
     },
     latencyUs: dice.oneIn(4) ? [100, 2000] : [20, 120],
     clients: Array.from({ length: dice.between(1, 3) }, () => ({

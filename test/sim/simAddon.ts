@@ -149,6 +149,11 @@ export interface HeldBefore {
   readonly uuid: bigint;
   /** Its node lost power since: then that holds only for what was flushed under those. */
   readonly powerLost: boolean;
+  /**
+   * Protocols A and B: of the last generation it holds what there was at some moment (without
+   * powerLost), and all of those before; default false.
+   */
+  readonly lagging?: boolean;
 }
 
 /**

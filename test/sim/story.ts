@@ -2,10 +2,12 @@
  * What happens in one run: the machines, their clients, the checks, and the dice that decide.
  * Actions (faults.ts, administrator.ts) change it; healing.ts puts everything in order again.
  */
+import type { Copy } from './branches';
 import { Checker } from './checker';
 import type { Cluster } from './cluster';
 import { Crew } from './crew';
 import { Dice } from './dice';
+import { runHandler } from './handlers';
 import type { ActionKind } from './plan';
 import type { Machine } from './machine';
 
@@ -15,18 +17,32 @@ export interface Action extends ActionKind {
   readonly run: (story: Story) => boolean;
 }
 
+/** A copy as it was once, with what the checker knew of it. */
+export interface Snapshot {
+  readonly disks: readonly (readonly [path: string, id: number])[];
+  readonly copy: Copy;
+}
+
 export class Story {
   readonly dice: Dice;
   readonly crew: Crew;
   readonly checker: Checker;
   /** Faults by kind. */
   readonly faults = new Map<string, number>();
+  /** What the product was seen to do, by name. */
+  readonly met = new Map<string, number>();
+  readonly snapshots = new Map<Machine, Snapshot>();
 
   constructor(readonly cluster: Cluster) {
     this.dice = new Dice(cluster.plan.seed, 2);
     this.crew = new Crew(cluster);
-    this.checker = new Checker(cluster, (machine, branch) => this.crew.serve(machine, branch));
+    this.checker = new Checker(
+      cluster,
+      (machine, branch) => this.crew.serve(machine, branch),
+      (what) => this.note(what),
+    );
     cluster.observer = this.checker;
+    cluster.runHandler = (machine, call) => runHandler(this, machine, call);
     cluster.afterStep = () => {
       this.checker.check();
       this.crew.tend();
@@ -47,6 +63,10 @@ export class Story {
 
   get faultCount(): number {
     return [...this.faults.values()].reduce((sum, count) => sum + count, 0);
+  }
+
+  note(what: string): void {
+    this.met.set(what, (this.met.get(what) ?? 0) + 1);
   }
 
   say(text: string): void {

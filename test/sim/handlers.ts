@@ -1,0 +1,50 @@
+/**
+ * What the administrator's handlers do in a run. fence-peer reaches the peer by another way than
+ * the resource's network: it declares its copy Outdated, or (resource-and-stonith) cuts its power.
+ */
+import type { HandlerCall, HandlerEnd } from '../../src/model/handlers';
+import type { Machine } from './machine';
+import type { Story } from './story';
+
+const SLOWEST_MS = 300;
+const OUTDATED = 4;
+const UNREACHABLE = 5;
+const PEER_IS_PRIMARY = 6;
+const STONITHED = 7;
+
+export async function runHandler(
+  story: Story,
+  machine: Machine,
+  call: HandlerCall,
+): Promise<HandlerEnd> {
+  story.say(`${machine.name} runs ${call.name}`);
+  story.note(`handler ${call.name}`);
+  await machine.rest(story.dice.between(1, SLOWEST_MS));
+  if (call.name !== 'fence-peer') return exited(0);
+  const peer = story.cluster.named(call.variables['BLKMIRROR_PEER'] ?? '');
+  const status = await fence(story, machine, peer);
+  story.say(`${machine.name}: fence-peer ${peer.name} exits with ${status}`);
+  return exited(status);
+}
+
+async function fence(story: Story, machine: Machine, peer: Machine): Promise<number> {
+  const stonith = machine.config.fencing === 'resource-and-stonith';
+  if (!stonith && peer.isPrimary) return PEER_IS_PRIMARY;
+  if (peer.alive && peer.isUp && !peer.isPrimary && (await outdate(peer))) return OUTDATED;
+  if (!stonith) return peer.alive && peer.isUp ? 1 : UNREACHABLE;
+  if (peer.running) story.crash(peer, 'power');
+  return STONITHED;
+}
+
+async function outdate(peer: Machine): Promise<boolean> {
+  try {
+    await peer.command('outdate', () => peer.resource.outdate());
+    return peer.isUp;
+  } catch {
+    return false;
+  }
+}
+
+function exited(status: number): HandlerEnd {
+  return { kind: 'exited', status };
+}
