@@ -10,6 +10,19 @@ namespace blkmirror::engine {
 
 bool DataAccess::local() const { return !parts_.failed && !parts_.attach.held(); }
 
+bool DataAccess::behind() const {
+  if (!parts_.serving.active()) return false;
+  return (parts_.superblock().flags & meta::kConsistent) == 0;
+}
+
+uint32_t DataAccess::keepers() const {
+  const uint32_t found = holders();
+  if (!local() || !behind()) return found;
+  const uint32_t sources = parts_.target.sources();
+  BM_ASSERT((sources & found) == 0);
+  return found | sources;
+}
+
 uint32_t DataAccess::holders() const {
   uint32_t found = 0;
   for (uint32_t rest = parts_.peers.receiving(); rest != 0; rest &= rest - 1) {

@@ -1,5 +1,8 @@
 // Where the data of client requests is: on the backing disk, or, once that is gone, on the peers
-// that have all of it (holders). Also what becomes of the copy when its disk reports an error.
+// that have all of it (holders). While the own copy is behind, its source has all of it: then a
+// write or flush counts when the source has reported it, too, and without a source only reads of
+// blocks that are in sync here are answered. Also what becomes of the copy when its disk reports
+// an error.
 //
 // A request that no copy can serve now is held by its path. It is tried again when a peer with the
 // data is there, and fails once none was for the network timeout (on-no-data-accessible =
@@ -23,7 +26,16 @@ class DataAccess {
   bool local() const;
   // Slots of peers that have all data and receive every write.
   uint32_t holders() const;
-  bool usable() const { return local() || holders() != 0; }
+  // This Primary's own copy lacks data that its clients may see (it is SyncTarget, or was): what
+  // was written here alone is not kept.
+  bool behind() const;
+  // Slots of peers whose report means that a write is kept: holders, and the source of a copy
+  // that is behind.
+  uint32_t keepers() const;
+  // Writes and flushes can be kept now.
+  bool usable() const { return stands_alone() || keepers() != 0; }
+  // The backing disk has all data: what it has completed is kept.
+  bool stands_alone() const { return local() && !behind(); }
   // Whom to read from instead of the backing disk; null when nobody can be asked. Slots in
   // `tried` are passed over.
   Peer* reader(uint32_t tried);

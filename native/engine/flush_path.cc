@@ -46,7 +46,8 @@ void FlushPath::begin(nbd::Piece& piece, Flush& flush) {
     return;
   }
   const bool local = parts_.access.local();
-  const bool here = local && &piece != last_;  // at the peers it is a barrier
+  // At the peers it is a barrier, where the own copy counts.
+  const bool here = parts_.access.stands_alone() && &piece != last_;
   const Protocol protocol = here ? parts_.protocol : Protocol::kC;
   flush.tracked = true;
   parts_.acks.admit(flush.item, parts_.peers.receiving(), protocol, parts_.io.now_us());
@@ -68,10 +69,10 @@ void FlushPath::local_flushed(disk::Job& job, int error) {
   parts.acks.local_done(flush.item);
 }
 
-// Without a disk here a peer that has the data must have flushed it.
+// Where the own copy does not count, a peer that has the data must have flushed it.
 bool FlushPath::kept(const Flush& flush) const {
-  if (parts_.access.local()) return true;
-  return (flush.item.reported & parts_.access.holders()) != 0;
+  if (parts_.access.stands_alone()) return true;
+  return (flush.item.reported & parts_.access.keepers()) != 0;
 }
 
 // Every receiving peer has done what the protocol asks.

@@ -166,20 +166,38 @@ void GenerationGate::disk_lost() {
     // All that clients have seen is at the source; the bits are what this copy lacked.
     exposed_uuid_ = state.current_uuid = source->current_uuid;
     parts_.bitmap->clear_all(source->slot);
+  } else if (behind && last_source_ < limits::kSlots) {
+    state.current_uuid = exposed_uuid_;
+    parts_.bitmap->clear_all(last_source_);
   } else {
     exposed_uuid_ = behind ? 0 : rotating_ ? before_uuid_ : state.current_uuid;
   }
+  last_source_ = limits::kSlots;
   own_missing_ = true;
+}
+
+void GenerationGate::source_lost(const Peer& source) {
+  BM_ASSERT(!parts_.failed);
+  BM_ASSERT(source.resync == ResyncRole::kTarget);
+  exposed_uuid_ = source.current_uuid;
+  last_source_ = source.slot;
+}
+
+uint64_t GenerationGate::exposed_uuid() const {
+  if (parts_.failed) return exposed_uuid_;
+  const bool waits = parts_.access.behind() && parts_.target.sources() == 0;
+  return waits && last_source_ < limits::kSlots ? exposed_uuid_ : 0;
 }
 
 void GenerationGate::disk_back() {
   BM_ASSERT(!parts_.failed);
   own_missing_ = false;
   exposed_uuid_ = 0;
+  last_source_ = limits::kSlots;
 }
 
 bool GenerationGate::exposes(uint64_t uuid) const {
-  BM_ASSERT(parts_.failed);
+  if (!parts_.failed) return last_source_ == limits::kSlots || uuid == exposed_uuid_;
   if (exposed_uuid_ == 0) return false;
   return uuid == exposed_uuid_ || uuid == parts_.superblock().current_uuid;
 }

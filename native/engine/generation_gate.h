@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <span>
 
+#include "base/limits.h"
 #include "base/list.h"
 #include "engine/ack_tracker.h"
 #include "meta/superblock_store.h"
@@ -18,6 +19,7 @@
 namespace blkmirror::engine {
 
 struct Parts;
+struct Peer;
 
 // An acknowledgement that may have to wait.
 struct HeldAck {
@@ -40,9 +42,13 @@ class GenerationGate {
   void disk_lost();
   // The own copy receives again.
   void disk_back();
-  // Without a backing disk: the generation whose data clients have seen, and whether a copy of
-  // generation `uuid` has all of that.
-  uint64_t exposed_uuid() const { return exposed_uuid_; }
+  // The source of a copy that is behind is about to be gone: only it has all that clients have
+  // seen. Nothing is acknowledged before such a copy is there again (data_access).
+  void source_lost(const Peer& source);
+  void source_back() { last_source_ = limits::kSlots; }
+  // Without a backing disk, or behind without a source: the generation whose data clients have
+  // seen (0: clients have seen nothing), and whether a copy of generation `uuid` has all of that.
+  uint64_t exposed_uuid() const;
   bool exposes(uint64_t uuid) const;
   // Such a copy answers from here on: what it has is what clients see.
   void served_by(uint64_t uuid);
@@ -72,6 +78,7 @@ class GenerationGate {
   bool began_diskless_ = false;  // the rotation under way
   uint64_t before_uuid_ = 0;     // the generation before the rotation under way
   uint64_t exposed_uuid_ = 0;
+  uint32_t last_source_ = limits::kSlots;  // slot of the source lost while behind
   std::array<uint64_t, kSupply> supply_{};
   uint32_t supplied_ = 0;
   Outstanding item_;

@@ -127,7 +127,8 @@ struct PeerStatistics {
 
 struct Statistics {
   std::atomic<bool> suspended{false};
-  // Without a backing disk: the generation whose data clients have seen; 0: there is a disk.
+  // Of a Primary whose own copy does not have it: the generation whose data clients have seen; 0:
+  // the own copy has it, or its source is there.
   std::atomic<uint64_t> exposed_uuid{0};
   std::atomic<uint64_t> heartbeat{0};
   std::atomic<uint64_t> read_bytes{0};

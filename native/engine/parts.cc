@@ -226,7 +226,7 @@ void Parts::publish_statistics() {
   if (!is_attached) return;
   constexpr auto kRelaxed = std::memory_order_relaxed;
   stats.suspended.store(gate.closed() || !access.usable() || suspension.active(), kRelaxed);
-  stats.exposed_uuid.store(failed ? gate.exposed_uuid() : 0, kRelaxed);
+  stats.exposed_uuid.store(gate.exposed_uuid(), kRelaxed);
   stats.in_flight.store(writes.in_flight() + flushes.in_flight(), kRelaxed);
   stats.hot_extents.store(log->hot_count(), kRelaxed);
   stats.metadata_writes.store(log->page_writes() + bitmap->page_writes() + super->page_writes(),

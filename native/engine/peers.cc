@@ -161,6 +161,10 @@ void Peers::establish(uint32_t slot, uint32_t incarnation, const EstablishPlan& 
   parts_.suspension.peer_returned(slot);
   if (parts_.attach.held()) parts_.attach.release();
   if (parts_.failed) parts_.gate.served_by(plan.peer_current_uuid);
+  if (plan.resync == ResyncRole::kTarget) {
+    parts_.target.forget_union();
+    parts_.gate.source_back();
+  }
   peer.current_uuid = plan.peer_current_uuid;
   peer.resync = plan.resync;
   peer.diskless = plan.peer_diskless;
@@ -191,6 +195,7 @@ bool Peers::still_holds(const Peer& peer, const EstablishPlan& plan) const {
            parts_.bitmap->out_of_sync_bytes(peer.slot) == 0;
   }
   if (parts_.attach.held()) return plan.resync == ResyncRole::kTarget;
+  if (parts_.access.behind() && !parts_.gate.exposes(plan.peer_current_uuid)) return false;
   if (plan.peer_diskless) return plan.resync == ResyncRole::kNone && !parts_.serving.active();
   if (plan.resync != ResyncRole::kNone) return true;
   if (plan.peer_current_uuid != parts_.superblock().current_uuid) return false;
@@ -353,6 +358,8 @@ void Peers::on_sent(peer::Link& link, uint64_t sequence) {
 // Bits first, then whatever waited for the peer (rule 1).
 void Peers::on_lost(peer::Link& link, peer::LinkLoss loss, const char* detail) {
   Peer& peer = at(link.slot());
+  const bool source = peer.receiving && peer.resync == ResyncRole::kTarget;
+  if (source && !parts_.failed && parts_.access.behind()) parts_.gate.source_lost(peer);
   peer.resync = ResyncRole::kNone;
   peer.diskless = false;
   parts_.stats.peers[peer.slot].resync_total_bytes.store(0, std::memory_order_relaxed);

@@ -128,7 +128,7 @@ void ReadPath::unanswered(Read& read) {
   end_repair(read);
   if (error != 0) parts_.access.data_error("reading from the backing disk", error);
   // With `tried`, whoever has the data cannot read it.
-  if (parts_.access.local() || read.tried != 0) {
+  if (parts_.access.stands_alone() || read.tried != 0) {
     nbd::Piece& piece = *read.piece;
     recycle(read);
     parts_.refuse(piece);

@@ -1,6 +1,6 @@
 // A client's read on the Primary: from the local disk, except where this copy is a SyncTarget and
 // the range is out of sync: then from the source, after all writes it received before. Without
-// a source such a read fails; local data that is out of sync is never returned.
+// a source such a read is held; local data that is out of sync is never returned.
 //
 // Without a backing disk every read goes to a peer that has the data. What the disk cannot read is
 // read from a peer and written back under the range lock; if that fails, too, or no peer has it,

@@ -37,6 +37,8 @@ class ResyncTarget {
   uint32_t sources();
   // Whether the bitmap holds all that the source knows: before, every block counts as out of sync.
   bool union_known() const { return union_known_; }
+  // A source is met again: what it has marked meanwhile is not known yet.
+  void forget_union() { union_known_ = false; }
 
   // Each returns null, or what is wrong with the frame. on_data takes over the buffer's
   // reference when it returns null.

@@ -65,8 +65,8 @@ void WritePath::admit(Write& write) {
   if (missing != 0) parts_.bitmap->set(missing, piece.offset, piece.length);
   write.tracked = true;
   write.passed = false;
-  // Without a disk here a peer that has written it stands in for it.
-  const Protocol protocol = write.local ? parts_.protocol : Protocol::kC;
+  // Where the own copy does not count, a peer that has written it stands in for it.
+  const Protocol protocol = parts_.access.stands_alone() ? parts_.protocol : Protocol::kC;
   parts_.acks.admit(write.item, write.sent, protocol, parts_.io.now_us());
   const uint64_t extent = piece.offset / limits::kExtentBytes;
   if (!write.local) {
@@ -213,8 +213,8 @@ void WritePath::free_range(Write& write) {
 
 // Some copy that has all data has this write, too.
 bool WritePath::kept(const Write& write) const {
-  if (parts_.access.local()) return true;
-  return (write.item.reported & parts_.access.holders()) != 0;
+  if (parts_.access.stands_alone()) return true;
+  return (write.item.reported & parts_.access.keepers()) != 0;
 }
 
 void WritePath::answer(HeldAck& held) {

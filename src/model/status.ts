@@ -64,7 +64,10 @@ export interface DeviceStatus {
   readonly protocol: Protocol;
   /** I/O waits for a decision (a new generation that is not yet durable, a handler). */
   readonly suspended: boolean;
-  /** Which peers wait for their fencing, and what to do; empty: none does. */
+  /**
+   * Which peers wait for their fencing, or whom a Primary waits for because its own copy lacks the
+   * data, and what to do; empty: none of these.
+   */
   readonly suspendedReason: string;
   /** 16 hex digits. */
   readonly currentUuid: string | null;

@@ -209,7 +209,10 @@ export interface PeerStatistics {
 export interface DeviceStatistics {
   /** Acknowledgements are held, or requests wait for a copy that has the data. */
   readonly suspended: boolean;
-  /** Without a disk: the generation whose data clients have seen; 0n: there is a disk. */
+  /**
+   * Of a Primary without a disk, or with a copy that is behind and has lost its source: the
+   * generation whose data clients have seen; else 0n.
+   */
   readonly exposedUuid: Uuid;
   /** Raised by the data-plane thread at least twice a second. */
   readonly heartbeat: bigint;

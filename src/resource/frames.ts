@@ -102,6 +102,7 @@ const WAITS = [
   'newerIsInconsistent',
   'waitsForPrimary',
   'waitsForOtherResync',
+  'clientsSawOther',
 ] as const;
 const REFUSALS = ['sizesDiffer', 'blockSizesDiffer'] as const;
 const KINDS = [

@@ -25,6 +25,7 @@ import type {
   ResyncRequest,
   ResyncRun,
 } from './device';
+import { DataWait } from './dataWait';
 import { DiskCommands } from './diskCommands';
 import { Fencing } from './fencing';
 import type { Hello } from './hello';
@@ -61,6 +62,7 @@ export class Resource implements MirrorDevice {
   private readonly commands = new CommandQueue();
   private readonly review: PeerReview;
   private readonly fencing: Fencing;
+  private readonly dataWait: DataWait;
   private readonly reactions: Reactions;
   private readonly roles: RoleCommands;
   private readonly resyncs: ResyncCommands;
@@ -109,6 +111,7 @@ export class Resource implements MirrorDevice {
     this.progress = new ProgressBoard(core);
     this.review = new PeerReview(core, connections);
     this.fencing = new Fencing(core, connections);
+    this.dataWait = new DataWait(core);
     const surrender = (peer: NodeName, how: Yields): void => {
       this.command(() => this.surrender.run(peer, how)).catch((error: unknown) => {
         core.report({ type: 'failed', error: toMirrorError(error) });
@@ -132,7 +135,8 @@ export class Resource implements MirrorDevice {
   status(): DeviceStatus {
     const mayPromote = this.roles.judge(false).kind !== 'refused';
     const rateOf = (peer: NodeName): number => this.progress.of(peer).bytesPerSecond();
-    return deviceStatus(this.core, mayPromote, this.fencing.reason, rateOf, (peer) => {
+    const reasons = [this.fencing.reason, this.dataWait.reason].filter((text) => text !== '');
+    return deviceStatus(this.core, mayPromote, reasons.join('; '), rateOf, (peer) => {
       const copies = this.connections.get(peer)?.standsAloneFor?.copies;
       return copies === undefined ? null : splitBrainStatus(this.core, peer, copies);
     });

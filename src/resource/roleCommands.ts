@@ -10,6 +10,7 @@ import type { Metadata, MetadataPatch, Slot } from '../plane/plane';
 import { judgeOutdating } from '../rules/outdating';
 import { judgePromotion } from '../rules/promotion';
 import type { PromotionAnswer } from '../rules/promotion';
+import { isTarget } from '../rules/transitions';
 import type { Core } from './core';
 import { withDeadline } from './deadline';
 import type { Fencing } from './fencing';
@@ -35,7 +36,10 @@ export class RoleCommands {
   }
 
   async promote(force: boolean): Promise<void> {
-    if (this.core.gate.snapshot().role === 'Primary') return;
+    if (this.core.gate.snapshot().role === 'Primary') {
+      if (force) await this.goOnAlone();
+      return;
+    }
     this.desk.begin();
     this.fencing.begin();
     try {
@@ -162,6 +166,20 @@ export class RoleCommands {
     }
     this.desk.commit();
     if (newGeneration) this.renegotiateAll();
+  }
+
+  /** A Primary that lost its source in the middle: what it has becomes the newest data. */
+  private async goOnAlone(): Promise<void> {
+    const { core } = this;
+    const state = core.gate.snapshot();
+    const source = [...state.peers.values()].some((peer) => isTarget(peer.replicationState));
+    if (state.diskState !== 'Inconsistent' || source) return;
+    await this.fencing.beforePromotion(true);
+    const patch = beginGeneration(core.device.metadata(), core.environment.random.uuid());
+    const peers = this.slotsApart().map((slot) => ({ slot, promotedApart: true }));
+    await core.updateMetadata({ ...patch, peers });
+    core.gate.propose({ diskState: 'UpToDate' });
+    this.renegotiateAll();
   }
 
   /** Peers that miss this promotion, and have missed nothing so far. */

@@ -118,6 +118,9 @@ const WAITING: Record<WaitReason, string> = {
     'or give it up with resync --full on it',
   waitsForPrimary: 'waits for the Primary',
   waitsForOtherResync: 'waits until the resync from another node has finished',
+  clientsSawOther:
+    'clients of the Primary have seen data that the other copy may lack: ' +
+    'demote the Primary, then it is resynced',
 };
 
 /** Why a connected peer does not replicate; empty when it does. */

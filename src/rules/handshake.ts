@@ -25,7 +25,8 @@ export type WaitReason =
   | 'noSource'
   | 'newerIsInconsistent'
   | 'waitsForPrimary'
-  | 'waitsForOtherResync';
+  | 'waitsForOtherResync'
+  | 'clientsSawOther';
 
 export interface ResyncVerdict {
   readonly kind: 'resync';
@@ -67,6 +68,7 @@ const RULES: readonly ((meeting: Meeting) => Verdict | undefined)[] = [
   serveOrWaitForDisk,
   refuseUnrelated,
   takeBackReverted,
+  keepToWhatClientsSaw,
   judgeRelation,
 ];
 
@@ -186,6 +188,26 @@ function wentBack(copy: Identity, other: Identity): boolean {
 function mayBeOverwritten(copy: Identity, other: Identity): boolean {
   const asked = copy.takeMeBack && !other.takeMeBack;
   return asked && copy.role !== 'Primary' && canBeSource(other);
+}
+
+/**
+ * A Primary whose copy is behind lost its source: only a copy that has all that its clients have
+ * seen may take that place. Any other is taken once it is Secondary: nothing of it is lost then.
+ */
+function keepToWhatClientsSaw(meeting: Meeting): Verdict | undefined {
+  for (const who of ['own', 'peer'] as const) {
+    const [primary, copy] = orient(meeting, who);
+    const behind = primary.role === 'Primary' && hasDisk(primary) && !canBeSource(primary);
+    if (!behind || primary.exposedUuid === 0n || !canBeSource(copy)) continue;
+    if (!hasWhatClientsSaw(copy, primary)) return { kind: 'waits', why: 'clientsSawOther' };
+  }
+  return undefined;
+}
+
+/** After a crash that the Primary saw, what was not flushed may be missing. */
+function hasWhatClientsSaw(copy: Identity, primary: Identity): boolean {
+  const crashed = mayLack(copy) && copy.generation !== primary.rememberedGeneration;
+  return copy.currentUuid === primary.exposedUuid && !crashed;
 }
 
 function judgeRelation(meeting: Meeting): Verdict | undefined {

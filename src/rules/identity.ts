@@ -24,7 +24,10 @@ export interface Identity {
   readonly crashedPrimary: boolean;
   readonly role: Role;
   readonly diskState: DiskState;
-  /** Of a Primary without a disk: the generation whose data its clients have seen; else 0n. */
+  /**
+   * Of a Primary without a disk, or with a copy that is behind and has lost its source: the
+   * generation whose data its clients have seen; else 0n.
+   */
   readonly exposedUuid: Uuid;
 
   /** Raised by every attach. */

@@ -48,8 +48,9 @@ export class StateLog {
 }
 
 function statesOf(status: DeviceStatus): Seen {
-  const { role, diskState, suspended, currentUuid } = status;
-  const seen = new Map<string, States>([['', { role, diskState, suspended, currentUuid }]]);
+  const { role, diskState, suspended, suspendedReason, currentUuid } = status;
+  const own = { role, diskState, suspended, suspendedReason, currentUuid };
+  const seen = new Map<string, States>([['', own]]);
   for (const peer of status.peers) {
     const { connectionState, reason, replicationState } = peer;
     const connection = { connectionState, reason, replicationState };

@@ -16,7 +16,7 @@ import type {
   WireSocket,
 } from '../../src/plane/plane';
 import { BLOCK_BYTES } from './memoryDisk';
-import type { MemoryDisk } from './memoryDisk';
+import type { MemoryDisk, PeerRecord } from './memoryDisk';
 import { MemoryLink } from './memoryLink';
 import { FakeEnd } from './memoryNetwork';
 import type { MemoryNetwork } from './memoryNetwork';
@@ -30,9 +30,13 @@ export class MemoryDevice implements DevicePlane {
   suspendsOnLoss = false;
   /** Losses that suspend, by slot: the connection that was lost. */
   readonly undecided = new Map<number, number>();
+  /** Slots of peers that were established, and may have taken over what is current here. */
+  readonly mayShare = new Set<number>();
   private uuids: Uuid[] = [];
   private heartbeats = 0n;
   private lost: { currentUuid: Uuid; shared: boolean } | undefined;
+  /** Of the source that a copy behind its clients has lost. */
+  private seen: Uuid | undefined;
 
   constructor(
     readonly network: MemoryNetwork,
@@ -61,8 +65,8 @@ export class MemoryDevice implements DevicePlane {
     const zero = { readBytes: 0n, writtenBytes: 0n, writes: 0n, metadataWrites: 0n };
     return {
       ...zero,
-      suspended: this.undecided.size > 0,
-      exposedUuid: this.lost?.currentUuid ?? 0n,
+      suspended: this.undecided.size > 0 || this.waits,
+      exposedUuid: this.lost?.currentUuid ?? (this.waits ? this.seen : undefined) ?? 0n,
       heartbeat: this.heartbeats,
       hotExtents: 0n,
       clientPids: [...this.clients],
@@ -166,6 +170,17 @@ export class MemoryDevice implements DevicePlane {
     this.disk.attached = false;
   }
 
+  /** Primary, its copy is behind, and the source is gone. */
+  private get waits(): boolean {
+    const behind = this.serving !== undefined && !this.disk.meta.consistent;
+    return behind && ![...this.links.values()].some((link) => link.active);
+  }
+
+  /** A link of a target has ended. */
+  loseSource(sourceUuid: Uuid): void {
+    if (this.waits) this.seen = sourceUuid;
+  }
+
   /** A client writes; acknowledged when it returns. */
   write(block: number, value: string): void {
     if (this.serving === undefined || this.dead) throw new Error(`${this.node} does not serve`);
@@ -173,8 +188,12 @@ export class MemoryDevice implements DevicePlane {
       this.writeToPeers(this.lost, block, value);
       return;
     }
+    if (this.waits) throw new Error('no copy has the data');
     const missing = this.disk.peers.filter((peer) => this.links.get(peer.slot)?.receiving !== true);
-    if (missing.some((peer) => peer.bitmapUuid === 0n)) this.beginGeneration(missing);
+    const shares = ({ bitmapUuid, slot }: PeerRecord): boolean =>
+      bitmapUuid === 0n || this.mayShare.has(slot);
+    if (missing.some(shares)) this.beginGeneration(missing);
+    for (const peer of missing) this.mayShare.delete(peer.slot);
     this.apply(block, value);
     for (const peer of missing) peer.bits.add(block);
     for (const link of this.links.values()) if (link.receiving) link.replicate(block, value);

@@ -34,6 +34,7 @@ export class MemoryLink {
     this.plan = plan;
     this.receiving = true;
     this.device.undecided.delete(this.slot);
+    this.device.mayShare.add(this.slot);
     this.end.send((listener) => listener.established());
     this.activate();
   }
@@ -158,6 +159,7 @@ export class MemoryLink {
     this.active = false;
     if (this.receiving && device.suspendsOnLoss) device.undecided.set(slot, incarnation);
     this.receiving = false;
+    if (this.plan?.resync === 'target') device.loseSource(this.plan.peerCurrentUuid);
     this.waiting.clear();
     if (!device.dead && missed.length > 0) device.miss(slot, missed);
     device.emit({ type: 'linkClosed', slot, incarnation, loss: 'BrokenPipe', detail });

@@ -25,6 +25,14 @@ const mine = { currentUuid: b, bitmapUuid: a, historyUuids: [a] };
 const theirs = { currentUuid: c, bitmapUuid: a, historyUuids: [a] };
 const asked = { takeMeBack: true, fullSync: true };
 
+const sawOther: Verdict = { kind: 'waits', why: 'clientsSawOther' };
+
+/** A Primary that was SyncTarget; its clients have seen that generation. */
+function lostSource(exposedUuid: bigint): Identity {
+  const { generation } = identity();
+  return inconsistent({ ...primary, exposedUuid, rememberedGeneration: generation });
+}
+
 type Case = readonly [string, Identity, Identity, Verdict, number?, (readonly Protocol[])?];
 
 const sizes: Case[] = [
@@ -215,6 +223,26 @@ const behind: Case[] = [
     inconsistent(primary),
     identity(newer),
     target('bitmap'),
+  ],
+  ['and goes on with what its clients saw', lostSource(b), identity(newer), target('bitmap')],
+  ['not with what was written elsewhere since', lostSource(c), identity(newer), sawOther],
+  [
+    'not with what may be missing after a crash',
+    lostSource(b),
+    identity({ ...newer, crashed: true, generation: 9n }),
+    sawOther,
+  ],
+  [
+    'but with a copy that crashed before',
+    lostSource(b),
+    identity({ ...newer, crashed: true }),
+    target('bitmap'),
+  ],
+  [
+    'nor with a copy that is behind, too',
+    lostSource(b),
+    inconsistent(newer),
+    { kind: 'waits', why: 'noSource' },
   ],
 ];
 
