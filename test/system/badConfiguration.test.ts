@@ -54,6 +54,14 @@ test('an unknown section is refused', async () => {
   await expectRefused(text, lineOf(text, '[network]'), /\[net\]/);
 });
 
+test.each(['c-max-rate = 4096', 'resync-rate = 100M', 'csums-alg = sha1', 'resync-after = r0'])(
+  'a limit or a way of a resync that is not there yet is refused: %s',
+  async (line) => {
+    const text = rightConfig(`[disk]\n${line}\n`);
+    await expectRefused(text, lineOf(text, line), /not supported yet; remove the line/);
+  },
+);
+
 test('an option that is not there yet is refused, never ignored', async () => {
   const text = rightConfig('[net]\nshared-secret = x\n');
   await expectRefused(text, lineOf(text, 'shared-secret'), /not supported yet/);

@@ -69,4 +69,11 @@ test('an Inconsistent copy is promoted only with --force', async () => {
   await second.must('up', 'r0');
   expect(await second.refused('promote', 'r0')).toMatch(/Inconsistent.*--force/);
   expect((await second.status()).mayPromote).toBe(false);
+  await second.must('promote', 'r0', '--force');
+  expect(await second.status()).toMatchObject({ role: 'Primary', diskState: 'UpToDate' });
+  await first.must('up', 'r0');
+  await until('the copies are told apart', async () => {
+    return (await first.peer('beta')).connectionState === 'StandAlone';
+  });
+  expect((await first.peer('beta')).reason).toMatch(/^unrelated data: .*create-md --force/);
 });
