@@ -41,6 +41,10 @@ export const NEEDED_TO_TEST = [
   'qemu-user',
   'systemd',
   'polkitd',
+  'shellcheck',
+  'devscripts',
+  'resource-agents',
+  'libxml2-utils',
 ];
 
 /** What `npm run fuzz` needs besides. */
