@@ -18,8 +18,12 @@ export const NEEDED_TO_RUN = [
   'qemu-utils',
 ];
 
+/** What `npm run deb` needs besides; lintian looks at what it made. */
+export const NEEDED_TO_PACKAGE = ['dpkg-dev', 'debhelper', 'scdoc', 'lintian'];
+
 /** What `npm test` needs besides. */
 export const NEEDED_TO_TEST = [
+  ...NEEDED_TO_PACKAGE,
   'nbdkit',
   'e2fsprogs',
   'xfsprogs',
@@ -41,6 +45,7 @@ export const NEEDED_TO_TEST = [
   'qemu-user',
   'systemd',
   'polkitd',
+  'udev',
   'shellcheck',
   'devscripts',
   'resource-agents',

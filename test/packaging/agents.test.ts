@@ -237,7 +237,7 @@ esac
     expect((await handler('crm-unfence-peer')).status).toBe(0);
   });
 
-  test('a peer that the cluster killed is 7, one that it did not in time is not known', async () => {
+  test('a peer that the cluster killed is 7, one not killed in time is not known', async () => {
     peerIs('alpha', 'crmd="offline" expected="down"');
     expect((await handler('crm-fence-peer')).status).toBe(7);
     peerIs('alpha', 'crmd="offline" expected="member"');
