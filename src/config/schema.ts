@@ -87,6 +87,11 @@ export function tryKind(kind: string): SectionKind | undefined {
   return SECTION_KINDS.find((known) => known === kind);
 }
 
+/** All options of a section, for whoever documents them. */
+export function optionNames(kind: SectionKind): readonly string[] {
+  return Object.keys(OPTIONS[kind]);
+}
+
 /** Why there is no section of that kind, and what would be right. */
 export function unknownSection(kind: string): string {
   if (DRBD_OPTIONS.has(kind)) return `section [${kind}] is not supported yet; remove it`;
