@@ -6,9 +6,7 @@
  * Nothing is buffered here that a sudden end of this process could lose.
  */
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
 import pino from 'pino';
 import type { Logger } from 'pino';
 import { getResource } from './config/load';
@@ -17,6 +15,7 @@ import { MirrorBus } from './dbus/mirrorBus';
 import { HANDLERS_PROGRAM, HelperProcess } from './handlers/helper';
 import { toMirrorError } from './model/errors';
 import type { HandlerRunner } from './model/handlers';
+import { programVersion } from './model/version';
 import { openNativePlane } from './plane/nativePlane';
 import type { Plane } from './plane/plane';
 import type { Environment } from './resource/core';
@@ -72,7 +71,7 @@ function main(): void {
       process.stdout.write(HELP);
       return;
     case 'version':
-      process.stdout.write(`blkmirrord ${programVersion()}\n`);
+      process.stdout.write(`blkmirrord ${programVersion(__dirname)}\n`);
       return;
     case 'wrong':
       refuseUsage(parsed.problem);
@@ -128,7 +127,7 @@ function assemble(
   const handlers = new HelperProcess(HANDLERS_PROGRAM, log);
   const notifier = openNotifier(process.env, log);
   const service = new MirrorService({
-    version: programVersion(),
+    version: programVersion(__dirname),
     nodeName: settings.nodeName,
     loadConfig: (name) => getResource(settings.configDir, name),
     openDevice: deviceOpener(plane, handlers, settings, log),
@@ -238,11 +237,6 @@ function die(log: Logger, reason: unknown): never {
 function refuseUsage(problem: string): void {
   process.stderr.write(`blkmirrord: ${problem} (--help shows the usage)\n`);
   process.exitCode = EXIT_USAGE;
-}
-
-function programVersion(): string {
-  const text = readFileSync(join(__dirname, '../package.json'), 'utf8');
-  return (JSON.parse(text) as { readonly version: string }).version;
 }
 
 main();

@@ -4,7 +4,7 @@
  *
  * Only trusted files of this tree are read: whatever is wrong in them throws.
  */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseString } from 'xml2js';
 
@@ -29,8 +29,10 @@ export interface InterfaceSpec {
   readonly xml: string;
 }
 
-/** Where the interface files are, seen from src/dbus and from dist/dbus. */
-export const INTERFACE_FOLDER = join(__dirname, '../../dbus');
+/** Where the interface files are, seen from src/dbus and from dist/dbus; or as installed. */
+const SOURCE_FOLDER = join(__dirname, '../../dbus');
+const INSTALLED_FOLDER = join(__dirname, '../../share/dbus-1/interfaces');
+export const INTERFACE_FOLDER = existsSync(SOURCE_FOLDER) ? SOURCE_FOLDER : INSTALLED_FOLDER;
 
 export function readInterface(name: string, folder: string = INTERFACE_FOLDER): InterfaceSpec {
   const specs = parseInterfaces(readFileSync(join(folder, `${name}.xml`), 'utf8'));

@@ -8,6 +8,7 @@
  */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { constants } from 'node:os';
 import { join } from 'node:path';
@@ -20,10 +21,11 @@ import type { Answer } from './messages';
 
 const SOCKET_FD = 3;
 
-/** As built beside the addon. */
-export const HANDLERS_PROGRAM = join(
-  ...[__dirname, '..', '..', 'native', 'build', 'Release', 'blkmirror-handlers'],
-);
+const NAME = 'blkmirror-handlers';
+const BUILT = join(__dirname, '..', '..', 'native', 'build', 'Release', NAME);
+
+/** Beside a bundle; or as built beside the addon. */
+export const HANDLERS_PROGRAM = existsSync(join(__dirname, NAME)) ? join(__dirname, NAME) : BUILT;
 
 interface Run {
   readonly id: number;
