@@ -7,10 +7,10 @@
 import { mkdirSync, readdirSync, rmSync, statSync, copyFileSync, existsSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
 import { installPackages, missingPackages, NEEDED_TO_FUZZ } from './lib/packages.mjs';
-import { filesBelow, root, run, runQuietly } from './lib/tools.mjs';
+import { root, run, runQuietly } from './lib/tools.mjs';
 
 const NATIVE_TARGETS = [
   'nbd_handshake',
@@ -22,6 +22,16 @@ const NATIVE_TARGETS = [
 ];
 const CONTROL = 'control_json';
 const OUT = join(root, 'build-native', 'fuzz');
+const NATIVE_TESTS = join(root, 'native', 'test');
+const FLAGS = [
+  '-O1',
+  '-g',
+  '-fno-omit-frame-pointer',
+  '-fsanitize=address,undefined,fuzzer-no-link',
+  '-fno-sanitize-recover=all',
+  `-fsanitize-coverage-ignorelist=${join(NATIVE_TESTS, 'fuzz', 'not_guided.list')}`,
+  '-DBLKMIRROR_SMALL_LIMITS',
+];
 /** Of inputs kept in the tree for each target, and their size: they are run by every `npm test`. */
 const MOST_KEPT = 200;
 const MOST_KEPT_BYTES = 16 << 10;
@@ -107,47 +117,19 @@ function keep(program, name, found, kept) {
 function build(name) {
   const objects = join(OUT, 'objects');
   mkdirSync(objects, { recursive: true });
-  const sanitize = '-fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all';
-  const flags = `-O1 -g -fno-omit-frame-pointer ${sanitize}`;
-  const make = [
-    '-s',
-    '-C',
-    'native/test',
-    `OUT=${objects}`,
-    'CXX=clang++-19',
-    'AR=llvm-ar-19',
-    'WERROR=',
-  ];
-  const archive = join(objects, 'libblkmirror.a');
-  if (
-    runQuietly('make', [
-      ...make,
-      '-j2',
-      `CXXFLAGS=${flags}`,
-      'DIRS=base io nbd peer disk meta engine',
-      'objects',
-      archive,
-    ])
-  )
-    return undefined;
+  const sources = 'DIRS=base io nbd peer disk meta engine host sim';
+  const archive = `${relative(NATIVE_TESTS, objects)}/libblkmirror.a`;
+  const make = ['-s', '-C', NATIVE_TESTS, `OUT=${dirname(archive)}`, 'WERROR=', '-j2', sources];
+  const tools = ['CXX=clang++-19', 'AR=llvm-ar-19', `CXXFLAGS=${FLAGS.join(' ')}`];
+  // The archive is of the objects that are there when make starts.
+  for (const goal of ['objects', archive]) {
+    if (runQuietly('make', [...make, ...tools, goal]) !== 0) return undefined;
+  }
   const program = join(OUT, name);
-  const sources = filesBelow('native/test/fuzz', (file) => file.endsWith('libfuzzer_main.cc'));
-  const link = [
-    '-std=gnu++20',
-    ...flags.split(' '),
-    '-fsanitize=fuzzer',
-    '-fno-exceptions',
-    '-fno-rtti',
-    '-Inative',
-    '-Inative/test',
-    `-DFUZZ_TARGET=${name}`,
-    ...sources,
-    archive,
-    '-luring',
-    '-pthread',
-    '-o',
-    program,
-  ];
+  const own = ['-std=gnu++20', '-fsanitize=fuzzer', '-fno-exceptions', '-fno-rtti', '-Inative'];
+  const main = join('native', 'test', 'fuzz', 'libfuzzer_main.cc');
+  const inputs = [`-DFUZZ_TARGET=${name}`, '-Inative/test', main, join(objects, 'libblkmirror.a')];
+  const link = [...FLAGS, ...own, ...inputs, '-luring', '-pthread', '-o', program];
   if (runQuietly('clang++-19', link) !== 0 || !existsSync(program)) return undefined;
   return program;
 }

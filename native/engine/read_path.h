@@ -39,7 +39,7 @@ class ReadPath {
   bool idle() const { return reads_.used() == 0; }
 
  private:
-  static constexpr uint32_t kReads = 2048;
+  static constexpr uint32_t kReads = 2048 / limits::kShrunk;
 
   struct Read {
     ReadPath* path = nullptr;

@@ -66,6 +66,9 @@ struct Events : engine::EventSink {
 
 constexpr uint64_t kDiskBytes = 64u << 20;
 
+// What is on a copy's disk at first.
+enum class Fresh : uint8_t { kFormatted, kBlank };
+
 // One node: its Io lives on over crashes, the engine does not.
 struct Copy {
   io::SimWorld& world;
@@ -81,13 +84,14 @@ struct Copy {
   engine::IoErrorPolicy on_io_error = engine::IoErrorPolicy::kDetach;
   uint64_t disk_timeout_us = 0;
 
-  Copy(io::SimWorld& in, std::string node, std::vector<std::string> others)
+  Copy(io::SimWorld& in, std::string node, std::vector<std::string> others,
+       Fresh fresh = Fresh::kFormatted)
       : world(in),
         io(in),
         disk(in.make_disk(kDiskBytes, 512)),
         name(std::move(node)),
         peers(std::move(others)) {
-    format();
+    if (fresh == Fresh::kFormatted) format();
   }
 
   ~Copy() {

@@ -8,13 +8,14 @@
 #include "nbd/protocol.h"
 #include "nbd/server.h"
 #include "nbd_memory_backend.h"
+#include "sim/engine_pages.h"
 
 namespace blkmirror::fuzz {
 
 namespace {
 
-constexpr uint64_t kDeviceBytes = 16u << 20;
-constexpr uint32_t kPoolBytes = 4u << 20;
+constexpr uint64_t kDeviceBytes = 2u << 20;
+constexpr uint32_t kPoolBytes = 2u << 20;
 constexpr size_t kMostBytes = 1u << 20;  // that the client sends
 constexpr uint64_t kPatienceUs = 60'000'000;
 
@@ -26,6 +27,7 @@ class Stage final : public io::BatchHandler {
         client_(world_),
         backend_(io_, kDeviceBytes),
         server_(io_, pool_, backend_) {
+    sim::EnginePages::use(nullptr);
     BM_ASSERT(pool_.init(kPoolBytes).ok());
     backend_.record = false;
     io_.set_handler(this);
@@ -94,7 +96,7 @@ void put(std::vector<std::byte>& to, uint64_t value, uint32_t width) {
 void put_request(std::vector<std::byte>& to, Input& input) {
   const uint8_t how = input.u8();
   const uint16_t command = how & 1 ? input.u16() : input.u8() % 8;
-  const uint64_t offset = how & 2 ? input.u64() : uint64_t{input.u16()} % 32768 * 512;
+  const uint64_t offset = how & 2 ? input.u64() : uint64_t{input.u16()} % 4096 * 512;
   const uint32_t length = how & 4 ? input.u32() : uint32_t{input.u8()} * 512;
   put(to, how & 128 ? input.u32() : nbd::kRequestMagic, 4);
   put(to, how & 8 ? input.u16() : how & 16 ? 1 : 0, 2);

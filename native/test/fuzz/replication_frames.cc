@@ -1,7 +1,7 @@
 // A peer whose frames say anything, at a copy in every state of a connection. Afterwards the
 // device still serves its client, the connection ends, and the copy closes.
 #include "base/crc32c.h"
-#include "engine_fixture.h"
+#include "fuzz/attach_stage.h"
 #include "fuzz/input.h"
 #include "fuzz/targets.h"
 
@@ -16,8 +16,6 @@ using peer::FrameHeader;
 using peer::FrameType;
 
 constexpr uint64_t kUuid = 0x3333333333333330;
-constexpr size_t kMostFrames = 64;
-constexpr size_t kMostPayload = 64u << 10;
 constexpr uint64_t kPatienceUs = 60'000'000;
 
 class Stranger {
@@ -76,6 +74,7 @@ size_t payload_bytes(FrameType type, uint8_t wish) {
     case FrameType::kReadData:
       return (wish % 16 + 1) * 512;
     case FrameType::kWritten:
+    case FrameType::kReceived:
       return (wish % 8 + 1) * 8;
     case FrameType::kNewUuid:
       return wish % 3 * peer::kNameBytes;
@@ -107,8 +106,10 @@ void encode_unchecked(const FrameHeader& header, std::byte* bytes) {
 void put_frame(std::vector<std::byte>& to, Input& input) {
   const uint8_t how = input.u8();
   FrameHeader header;
-  header.type = static_cast<FrameType>(how & 1 ? input.u8() : input.u8() % 20 + 1);
+  header.type =
+      static_cast<FrameType>(how & 1 ? input.u8() : input.u8() % peer::kLastFrameType + 1);
   header.flags = how & 2 ? input.u16() : 0;
+  if (how & 128) header.flags %= peer::kKnownFlags + 1;
   header.volume = how & 4 ? input.u16() : 0;
   header.sequence = how & 8 ? input.u64() : input.u8();
   const bool page = header.type == FrameType::kBitmapPage;
@@ -128,15 +129,24 @@ void put_frame(std::vector<std::byte>& to, Input& input) {
 class Intrusion {
  public:
   Intrusion()
-      : world_(1), alpha_(world_, "alpha", {"beta", "gamma"}), stranger_(world_), client_(alpha_) {}
+      : world_(1),
+        alpha_(world_, "alpha", {"beta", "gamma"}, fixture::Fresh::kBlank),
+        stranger_(world_),
+        client_(alpha_) {
+    sim::EnginePages::use(nullptr);
+    AttachStage::formatted().put(world_.disk(alpha_.disk));
+  }
 
   void run(Input& input) {
     const uint8_t state = input.u8();
+    const uint8_t setting = input.u8();
+    alpha_.protocol = static_cast<engine::Protocol>(setting % 3);
     BM_ASSERT(alpha_.attach(state & 64 ? 1 : 0) == 0);
     alpha_.make_up_to_date(kUuid);
     serves_ = state & 4;
     if (serves_) BM_ASSERT(client_.serve_and_connect());
-    establish(state);
+    establish(state, setting & 4);
+    if (serves_ && setting & 8) lose_disk();
     for (size_t batches = 0; !input.empty() && batches < 8 && !stranger_.busy(); ++batches) {
       if (serves_ && state & 16) write();
       std::vector<std::byte> bytes;
@@ -153,7 +163,7 @@ class Intrusion {
   }
 
  private:
-  void establish(uint8_t state) {
+  void establish(uint8_t state, bool peer_diskless) {
     const auto role = static_cast<ResyncRole>(state % 4 == 3 ? 0 : state % 4);
     if (role == ResyncRole::kNone) {
       engine::MetadataPatch same;
@@ -168,7 +178,14 @@ class Intrusion {
     }
     stranger_.connect(alpha_);
     if (state % 4 == 3) return;
-    fixture::establish(alpha_, 0, role, role == ResyncRole::kNone ? kUuid : kUuid + 2);
+    engine::EstablishPlan plan;
+    plan.resync = role;
+    plan.exchange_bitmaps = role != ResyncRole::kNone;
+    plan.peer_diskless = role == ResyncRole::kNone && peer_diskless;
+    plan.peer_current_uuid = role == ResyncRole::kNone ? kUuid : kUuid + 2;
+    Done done;
+    alpha_.engine->establish(0, alpha_.incarnation, plan, done.completion);
+    alpha_.wait(done);
     if (role == ResyncRole::kNone || !(state & 8)) return;
     std::vector<std::byte> bytes;
     for (const FrameType type : {FrameType::kBitmapEnd, FrameType::kBitmapDurable}) {
@@ -183,9 +200,21 @@ class Intrusion {
     world_.run_until([] { return false; }, 10'000);
   }
 
+  // From here on the stranger is asked for all data, if it may be.
+  void lose_disk() {
+    Done done;
+    alpha_.engine->detach(true, done.completion);
+    world_.run_until([] { return false; }, 10'000);
+    BM_ASSERT(done.done);
+    diskless_ = true;
+  }
+
   void write() {
     const std::vector<std::byte> data(4096, std::byte{0x5a});
     client_.request(1, requests_ % 16 * 4096, 4096, data.data());
+    requests_ += 1;
+    if (!diskless_) return;
+    client_.request(3, 0, 0, nullptr);
     requests_ += 1;
   }
 
@@ -203,7 +232,11 @@ class Intrusion {
   }
 
   void check_device() {
-    for (; requests_ > 0; --requests_) BM_ASSERT(client_.reply() == 0);
+    for (; requests_ > 0; --requests_) {
+      const uint32_t error = client_.reply();
+      BM_ASSERT(error == 0 || (diskless_ && error != UINT32_MAX));
+    }
+    if (diskless_) return;
     BM_ASSERT(client_.write(0, std::byte{0x11}, 4096) == 0);
     BM_ASSERT(client_.flush() == 0);
     if (target_) return;  // an inconsistent copy without its source is not read
@@ -217,6 +250,7 @@ class Intrusion {
   uint32_t requests_ = 0;
   bool serves_ = false;
   bool target_ = false;
+  bool diskless_ = false;
 };
 
 }  // namespace
