@@ -73,20 +73,6 @@ uint64_t now_ms() {
   return uint64_t(now.tv_sec) * 1000 + uint64_t(now.tv_nsec) / 1000000;
 }
 
-bool text_fits(const std::string& text) {
-  return text.size() >= 2 && text.size() <= limits::kControlBytes;
-}
-
-std::string control_frame(const std::string& text) {
-  BM_ASSERT(text_fits(text));
-  peer::FrameHeader header;
-  header.type = peer::FrameType::kControl;
-  header.payload_bytes = uint32_t(text.size());
-  std::array<std::byte, peer::kFrameHeaderBytes> bytes;
-  peer::encode(header, bytes);
-  return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()) + text;
-}
-
 enum class Progress : uint8_t { kMore, kDone, kFailed };
 
 Progress send_some(Connection& connection) {
@@ -464,7 +450,8 @@ void Lobby::close_listener(LobbyId listener) {
 }
 
 Outcome<LobbyId> Lobby::dial(const DialSpec& spec) {
-  if (!text_fits(spec.hello)) return Failure{EMSGSIZE, "a hello of an impossible length"};
+  if (!peer::is_control_text(spec.hello))
+    return Failure{EMSGSIZE, "a hello of an impossible length"};
   Outcome<Endpoint> to = numeric_endpoint(spec.host, spec.port);
   if (!to.ok()) return to.failure();
   const std::string remote = endpoint_text(to.value());
@@ -481,7 +468,7 @@ Outcome<LobbyId> Lobby::dial(const DialSpec& spec) {
   connection.remote = remote;
   connection.timeout_ms = spec.timeout_ms;
   connection.deadline_ms = now_ms() + spec.timeout_ms;
-  connection.outgoing = control_frame(spec.hello);
+  connection.outgoing = peer::control_frame(spec.hello);
   const std::lock_guard<std::mutex> lock(private_->mutex);
   const LobbyId id = ++private_->last_id;
   if (!private_->watch(connection.fd.get(), id, EPOLLOUT, false)) {
@@ -522,14 +509,15 @@ void Lobby::refuse(LobbyId socket, const std::string& text) {
   const std::lock_guard<std::mutex> lock(private_->mutex);
   Connection* connection = private_->idle_socket(socket);
   if (connection == nullptr) return;
-  if (!text_fits(text) || !private_->watch(connection->fd.get(), socket, EPOLLOUT, false)) {
+  if (!peer::is_control_text(text) ||
+      !private_->watch(connection->fd.get(), socket, EPOLLOUT, false)) {
     private_->connections.erase(socket);
     return;
   }
   // From here on nobody waits for it, as for one that was accepted.
   connection->accepted = true;
   connection->stage = Stage::kRefusing;
-  connection->outgoing = control_frame(text);
+  connection->outgoing = peer::control_frame(text);
   connection->done = 0;
   connection->deadline_ms = now_ms() + kLingerMs;
   private_->drop_oldest(false, kMaxPending);

@@ -1,6 +1,7 @@
 // Coding and checking of frame headers.
 #include "peer/frame.h"
 
+#include <array>
 #include <cerrno>
 
 #include "base/crc32c.h"
@@ -60,6 +61,21 @@ bool payload_fits(const FrameHeader& header) {
 }
 
 }  // namespace
+
+bool is_control_text(const std::string& text) {
+  const PayloadRule rule = payload_rule(FrameType::kControl);
+  return text.size() >= rule.least && text.size() <= rule.most;
+}
+
+std::string control_frame(const std::string& text) {
+  BM_ASSERT(is_control_text(text));
+  FrameHeader header;
+  header.payload_bytes = static_cast<uint32_t>(text.size());
+  BM_ASSERT(header.type == FrameType::kControl);
+  std::array<std::byte, kFrameHeaderBytes> bytes;
+  encode(header, bytes);
+  return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()) + text;
+}
 
 bool is_bulk(FrameType type) {
   return type == FrameType::kData || type == FrameType::kResyncData || type == FrameType::kReadData;

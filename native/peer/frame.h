@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 
 #include "base/result.h"
 
@@ -67,6 +68,11 @@ void encode(const FrameHeader& header, std::span<std::byte, kFrameHeaderBytes> b
 // EPROTO for a wrong magic, CRC, type, flag, reserved bit, volume, or a payload length that the
 // type does not allow.
 Result<FrameHeader> decode(std::span<const std::byte, kFrameHeaderBytes> bytes);
+
+// Whether a control frame can carry it, by its length.
+bool is_control_text(const std::string& text);
+// A whole Control frame; is_control_text() holds.
+std::string control_frame(const std::string& text);
 
 // Frames whose payload goes to an aligned buffer of its own.
 bool is_bulk(FrameType type);

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "base/assert.h"
-#include "base/limits.h"
 #include "sim/node.h"
 
 namespace blkmirror::sim {
@@ -17,20 +16,6 @@ namespace {
 using host::Failure;
 using host::LobbyId;
 using host::Outcome;
-
-bool text_fits(const std::string& text) {
-  return text.size() >= 2 && text.size() <= limits::kControlBytes;
-}
-
-std::string control_frame(const std::string& text) {
-  BM_ASSERT(text_fits(text));
-  peer::FrameHeader header;
-  header.type = peer::FrameType::kControl;
-  header.payload_bytes = uint32_t(text.size());
-  std::array<std::byte, peer::kFrameHeaderBytes> bytes;
-  peer::encode(header, bytes);
-  return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()) + text;
-}
 
 }  // namespace
 
@@ -114,7 +99,8 @@ Lobby::Connection& Lobby::add(bool dialled) {
 
 Outcome<LobbyId> Lobby::dial(const host::DialSpec& spec) {
   if (node_ == nullptr) return Failure{ECANCELED, "the plane is closed"};
-  if (!text_fits(spec.hello)) return Failure{EMSGSIZE, "a hello of an impossible length"};
+  if (!peer::is_control_text(spec.hello))
+    return Failure{EMSGSIZE, "a hello of an impossible length"};
   Connection& connection = add(true);
   connection.stage = Stage::kDialling;
   connection.spec = spec;
@@ -147,7 +133,7 @@ void Lobby::try_dial(Connection& connection) {
   }
   io_->arm(connection.timer, std::max(connection.deadline_us, io_->now_us() + 1));
   connection.stage = Stage::kSending;
-  connection.outgoing = control_frame(connection.spec.hello);
+  connection.outgoing = peer::control_frame(connection.spec.hello);
   send_outgoing(connection);
 }
 
@@ -263,10 +249,10 @@ void Lobby::close_socket(LobbyId id) {
 void Lobby::refuse(LobbyId id, const std::string& text) {
   Connection* connection = node_ == nullptr ? nullptr : idle_socket(id);
   if (connection == nullptr) return;
-  if (!text_fits(text)) return discard(*connection);
+  if (!peer::is_control_text(text)) return discard(*connection);
   connection->stage = Stage::kRefusing;
   connection->told = true;
-  connection->outgoing = control_frame(text);
+  connection->outgoing = peer::control_frame(text);
   io_->arm(connection->timer, io_->now_us() + kLingerUs);
   send_outgoing(*connection);
 }

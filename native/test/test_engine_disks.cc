@@ -1,38 +1,20 @@
 // Disks that report errors: what the clients see, what the peers get, how the copy comes back.
 #include "check.h"
-#include "engine_fixture.h"
+#include "engine_pair.h"
 
 using namespace blkmirror;
 using fixture::Client;
 using fixture::Copy;
+using fixture::kUuid;
+using fixture::Pair;
 
 namespace {
 
-constexpr uint64_t kUuid = 0x1111111111111110;
 constexpr uint32_t kNbdEio = 5;
 
-struct Pair {
-  io::SimWorld world;
-  Copy alpha;
-  Copy beta;
-  explicit Pair(uint64_t seed = 1)
-      : world(seed), alpha(world, "alpha", {"beta"}), beta(world, "beta", {"alpha"}) {}
-
-  bool in_sync() {
-    if (alpha.attach() != 0 || beta.attach() != 0) return false;
-    alpha.make_up_to_date(kUuid);
-    if (!fixture::connect(world, alpha, 0, beta, 0)) return false;
-    const bool source = fixture::establish(alpha, 0, engine::ResyncRole::kSource, 4) == 0;
-    const bool target = fixture::establish(beta, 0, engine::ResyncRole::kTarget, kUuid) == 0;
-    return source && target &&
-           world.run_until([&] { return alpha.events.finished > 0; }, 600'000'000);
-  }
-  io::SimDiskBehaviour& disk() { return world.behaviour(alpha.disk); }
-  const meta::Superblock& state(Copy& copy) { return copy.engine->superblock(); }
-  bool beta_has(uint64_t offset, uint8_t fill) {
-    return world.read_back(beta.disk, offset, 1)[0] == std::byte{fill};
-  }
-};
+}
+}
+;
 
 // Alpha has no disk any more and beta, which serves it, is connected anew.
 bool join_diskless(Pair& pair, uint64_t alpha_uuid) {

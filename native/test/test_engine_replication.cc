@@ -1,41 +1,12 @@
 // Two engines over the simulated world, in one thread: replication, loss of a peer, resync.
 #include "check.h"
-#include "engine_fixture.h"
+#include "engine_pair.h"
 
 using namespace blkmirror;
 using fixture::Client;
 using fixture::Copy;
-
-namespace {
-
-constexpr uint64_t kUuid = 0x1111111111111110;
-
-struct Pair {
-  io::SimWorld world;
-  Copy alpha;
-  Copy beta;
-  explicit Pair(uint64_t seed = 1)
-      : world(seed), alpha(world, "alpha", {"beta"}), beta(world, "beta", {"alpha"}) {}
-
-  // Both attached, a full resync from alpha done.
-  bool in_sync() {
-    if (alpha.attach() != 0 || beta.attach() != 0) return false;
-    alpha.make_up_to_date(kUuid);
-    return resync();
-  }
-  bool resync() {
-    if (!fixture::connect(world, alpha, 0, beta, 0)) return false;
-    const uint32_t before = alpha.events.finished;
-    if (fixture::establish(alpha, 0, engine::ResyncRole::kSource, meta::kJustCreatedUuid) != 0) {
-      return false;
-    }
-    const uint64_t uuid = alpha.engine->superblock().current_uuid;
-    if (fixture::establish(beta, 0, engine::ResyncRole::kTarget, uuid) != 0) return false;
-    return world.run_until([&] { return alpha.events.finished > before; }, 600'000'000);
-  }
-};
-
-}  // namespace
+using fixture::kUuid;
+using fixture::Pair;
 
 TEST(a_write_reaches_both_copies) {
   Pair pair;
