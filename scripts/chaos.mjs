@@ -4,6 +4,6 @@
 import { createRequire } from 'node:module';
 
 const require = createRequire(import.meta.url);
-require('./lib/typescript-loader.cjs');
+require('../test/sim/loader.cjs');
 const { main } = require('../test/chaos/main.ts');
 process.exitCode = await main(process.argv.slice(2));
