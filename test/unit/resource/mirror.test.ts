@@ -209,6 +209,39 @@ test('split brain that nothing settles runs both handlers, once', async () => {
   }
 });
 
+test('a Primary that has to give up but is in use runs pri-lost-after-sb and stays', async () => {
+  world.policies = {
+    ...NO_POLICIES,
+    zero: 'discard-younger-primary',
+    two: 'call-pri-lost-after-sb',
+  };
+  await world.upInSync();
+  world.network.cut('alpha', 'beta');
+  await world.reach(() => beta().peer('alpha').connectionState !== 'Connected');
+  await world.do(beta().resource.promote({ force: false }));
+  beta().device.clients.push(42);
+  alpha().device.write(1, 'from alpha');
+  beta().device.write(2, 'from beta');
+  world.network.heal('alpha', 'beta');
+  const isLost = (line: string): boolean => line === 'pri-lost-after-sb alpha';
+  await world.reach(() => beta().handled.some(isLost));
+  await world.clock.pass(30_000);
+  expect(beta().handled.filter(isLost)).toHaveLength(1);
+  expect(alpha().handled.some((line) => line.startsWith('pri-lost'))).toBe(false);
+  const refused = beta().changes.flatMap((change) =>
+    change.type === 'failed' ? [change.error.message] : [],
+  );
+  expect(refused).toEqual([expect.stringMatching(/in use by qemu-nbd \(pid 42\)/)]);
+  expect(beta().resource.status().role).toBe('Primary');
+  expect(beta().contents()).toEqual([[2, 'from beta']]);
+  // What the handler is for: the use ends, and the way is open.
+  beta().device.clients.length = 0;
+  await world.do(beta().resource.demote());
+  await world.do(beta().resource.connect({ discardMyData: true }));
+  await world.reach(() => alpha().sees('beta') && beta().sees('alpha'));
+  expect(beta().contents()).toEqual([[1, 'from alpha']]);
+});
+
 test('discard-my-data, interrupted, is remembered by what is durable', async () => {
   await splitBrain();
   await world.do(beta().resource.demote());
