@@ -10,7 +10,7 @@ import { MirrorError, toMirrorError } from '../model/errors';
 import { SUSPENSION_LAG_MS } from '../model/limits';
 import type { NodeName } from '../model/states';
 import { judgeFencing } from '../rules/fencing';
-import type { FenceAnswer } from '../rules/fencing';
+import type { FenceAnswer, FencedCopy } from '../rules/fencing';
 import type { ResourceState } from '../rules/transitions';
 import type { Core } from './core';
 import type { PeerConnection } from './peerConnection';
@@ -23,6 +23,8 @@ interface Loss {
 
 export class Fencing {
   private readonly losses = new Map<NodeName, Loss>();
+  /** What handlers said of fenced peers; who is not here was fenced before this start. */
+  private readonly copies = new Map<NodeName, FencedCopy>();
   private armed = false;
 
   constructor(
@@ -40,6 +42,12 @@ export class Fencing {
   get reason(): string {
     if (!this.suspends) return '';
     return [...this.losses.values()].map((loss) => loss.text).join('; ');
+  }
+
+  /** What the copy of a peer that is not connected is known to be; undefined: it is not fenced. */
+  copyOf(peer: NodeName): FencedCopy | undefined {
+    const record = this.core.device.metadata().peers.find((one) => one.name === peer);
+    return record?.outdated === true ? (this.copies.get(peer) ?? 'Outdated') : undefined;
   }
 
   /** Before a promotion asks anybody: from here on a loss is one of a Primary. */
@@ -100,6 +108,7 @@ export class Fencing {
   /** It receives writes again. */
   returned(peer: NodeName): void {
     this.losses.delete(peer);
+    this.copies.delete(peer);
     if (this.core.device.metadata().peers.some((one) => one.name === peer && one.outdated)) {
       this.note(peer, false).catch((error: unknown) => this.complain(toMirrorError(error)));
     }
@@ -143,6 +152,7 @@ export class Fencing {
     const { core } = this;
     switch (answer.kind) {
       case 'fenced':
+        this.copies.set(peer, answer.copy);
         await this.note(peer, true);
         return;
       case 'peerIsPrimary': {
@@ -165,6 +175,7 @@ export class Fencing {
     if (this.losses.get(peer) === loss) this.connections.get(peer)?.dropHandshake();
     if (this.losses.get(peer) !== loss) return;
     if (answer.kind === 'fenced') {
+      this.copies.set(peer, answer.copy);
       await this.conclude(peer, loss, answer.text);
       return;
     }

@@ -9,7 +9,7 @@ import { MirrorError, toMirrorError } from '../model/errors';
 import { CLAIM_TIMEOUT_MS, SUPPLIED_UUIDS } from '../model/limits';
 import { present } from '../model/assert';
 import type { DiskState, NodeName, ResourceName } from '../model/states';
-import type { DeviceStatus } from '../model/status';
+import type { DeviceStatus, SplitBrainStatus } from '../model/status';
 import type { ResourceConfig } from '../config/types';
 import type { DeviceEvent, DeviceOptions, IncomingConnection, Metadata } from '../plane/plane';
 import { diskStateOf } from '../rules/diskState';
@@ -136,10 +136,13 @@ export class Resource implements MirrorDevice {
     const mayPromote = this.roles.judge(false).kind !== 'refused';
     const rateOf = (peer: NodeName): number => this.progress.of(peer).bytesPerSecond();
     const reasons = [this.fencing.reason, this.dataWait.reason].filter((text) => text !== '');
-    return deviceStatus(this.core, mayPromote, reasons.join('; '), rateOf, (peer) => {
+    const splitBrainOf = (peer: NodeName): SplitBrainStatus | null => {
       const copies = this.connections.get(peer)?.standsAloneFor?.copies;
       return copies === undefined ? null : splitBrainStatus(this.core, peer, copies);
-    });
+    };
+    const why = reasons.join('; ');
+    const fencedCopyOf = (peer: NodeName): DiskState | undefined => this.fencing.copyOf(peer);
+    return deviceStatus(this.core, mayPromote, why, rateOf, splitBrainOf, fencedCopyOf);
   }
 
   heartbeat(): bigint {

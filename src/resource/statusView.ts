@@ -2,7 +2,7 @@
  * The status of a resource as users see it, from the state gate and the data plane.
  */
 import { formatUuid } from '../model/states';
-import type { NodeName } from '../model/states';
+import type { DiskState, NodeName } from '../model/states';
 import type { DeviceStatus, PeerStatus, SplitBrainStatus } from '../model/status';
 import type { DeviceStatistics, PeerStatistics } from '../plane/plane';
 import { isResync } from '../rules/transitions';
@@ -17,6 +17,7 @@ export function deviceStatus(
   suspendedReason: string,
   rateOf: (peer: NodeName) => number,
   splitBrainOf: (peer: NodeName) => SplitBrainStatus | null,
+  fencedCopyOf: (peer: NodeName) => DiskState | undefined,
 ): DeviceStatus {
   const { role, diskState, peers } = core.gate.snapshot();
   const metadata = core.device.metadata();
@@ -36,8 +37,14 @@ export function deviceStatus(
     peers: [...peers].map(([name, peer]) => ({
       ...peerStatus(core, name, peer, statisticsOf(core, statistics, name), rateOf(name)),
       splitBrain: splitBrainOf(name),
+      diskState: seenDisk(peer, fencedCopyOf(name)),
     })),
   };
+}
+
+/** Of a peer that is away only its fencing tells. */
+function seenDisk(peer: PeerState, fenced: DiskState | undefined): DiskState {
+  return peer.connectionState === 'Connected' ? peer.diskState : (fenced ?? peer.diskState);
 }
 
 function statisticsOf(

@@ -5,14 +5,18 @@
  *   5  the peer is down or unreachable     6  the peer is Primary
  *   7  the peer was stonithed              else: the handler has failed
  *
- * A peer that is `fenced` cannot be promoted with its old data: I/O may go on without it.
+ * A peer that is `fenced` cannot be promoted with its old data: I/O may go on without it. What its
+ * copy then is, the status shows; the metadata remembers only that it is fenced, as DRBD's do.
  */
 import type { FencingPolicy } from '../model/fencing';
 import type { HandlerEnd } from '../model/handlers';
 import type { DiskState } from '../model/states';
 
+/** What the copy of a fenced peer is. */
+export type FencedCopy = Extract<DiskState, 'Inconsistent' | 'Outdated'>;
+
 export type FenceAnswer =
-  | { readonly kind: 'fenced'; readonly text: string }
+  | { readonly kind: 'fenced'; readonly copy: FencedCopy; readonly text: string }
   | { readonly kind: 'peerIsPrimary' }
   | { readonly kind: 'notFenced'; readonly text: string };
 
@@ -25,9 +29,9 @@ export function judgeFencing(
   if (end.kind === 'failed') return notFenced(`the fence-peer handler ${end.message}`);
   switch (end.status) {
     case 3:
-      return { kind: 'fenced', text: 'its copy is Inconsistent' };
+      return fenced('its copy is Inconsistent', 'Inconsistent');
     case 4:
-      return { kind: 'fenced', text: 'its copy is Outdated' };
+      return fenced('its copy is Outdated');
     case 5:
       return judgeUnreachable(ownDisk);
     case 6:
@@ -41,13 +45,17 @@ export function judgeFencing(
 
 /** Assumed dead only by who holds the newest data: nobody else could take over from here. */
 function judgeUnreachable(ownDisk: DiskState): FenceAnswer {
-  if (ownDisk === 'UpToDate') return { kind: 'fenced', text: 'it is unreachable, assumed dead' };
+  if (ownDisk === 'UpToDate') return fenced('it is unreachable, assumed dead');
   return notFenced(`it is unreachable, and the local copy is ${ownDisk}, not UpToDate`);
 }
 
 function judgeStonith(policy: FencingPolicy): FenceAnswer {
   const unexpected = policy === 'resource-and-stonith' ? '' : `, although fencing = ${policy}`;
-  return { kind: 'fenced', text: `it was stonithed${unexpected}` };
+  return fenced(`it was stonithed${unexpected}`);
+}
+
+function fenced(text: string, copy: FencedCopy = 'Outdated'): FenceAnswer {
+  return { kind: 'fenced', copy, text };
 }
 
 function notFenced(text: string): FenceAnswer {

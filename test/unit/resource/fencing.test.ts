@@ -39,6 +39,30 @@ test.each([3, 4, 5, 7])('stonith: exit status %d lets suspended I/O go on', asyn
   expect(fenced('alpha')).toBe(before + 1);
 });
 
+test.each([
+  [3, 'Inconsistent'],
+  [4, 'Outdated'],
+  [5, 'Outdated'],
+  [7, 'Outdated'],
+])('after exit status %d the absent copy is shown as %s', async (status, diskState) => {
+  await start('resource-and-stonith', exit(status));
+  world.node('beta').crash();
+  await world.reach(() => isOutdated('alpha', 'beta'));
+  expect(world.node('alpha').peer('beta').diskState).toBe(diskState);
+  await world.node('beta').up({ ...world.config(), fencing: 'resource-and-stonith' });
+  await world.reach(() => world.node('alpha').sees('beta'));
+  expect(world.node('alpha').peer('beta').diskState).toBe('UpToDate');
+});
+
+test('what a handler said is remembered over a restart as Outdated, as DRBD does', async () => {
+  await start('resource-and-stonith', exit(3));
+  world.node('beta').crash();
+  await world.reach(() => isOutdated('alpha', 'beta'));
+  world.node('alpha').crash();
+  await world.node('alpha').up({ ...world.config(), fencing: 'resource-and-stonith' });
+  expect(world.node('alpha').peer('beta').diskState).toBe('Outdated');
+});
+
 test.each<[string, HandlerEnd, RegExp]>([
   ['exit status 6', exit(6), /Primary too/],
   ['exit status 0', exit(0), /exited with 0/],
