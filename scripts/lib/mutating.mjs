@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { root } from './tools.mjs';
 
 const TABLE = 'test/sim/mutants.json';
-const BUILD = join(root, 'native', 'build');
+export const BUILD = join(root, 'native', 'build');
 const TARGET = 'blkmirror_sim';
 const CORE = 'blkmirror_core';
 
@@ -65,7 +65,6 @@ export function editedText({ file, edits, name }) {
 function buildMutant({ name, file }, text) {
   const source = file.replace(/^native\//, '');
   const object = `Release/obj.target/${CORE}/${source.replace(/\.cc$/, '.o')}`;
-  const linked = `Release/obj.target/${TARGET}.node`;
   const usual = readFileSync(join(BUILD, 'Release', `${TARGET}.node`));
   const hash = createHash('sha256').update(text).update(usual).digest('hex').slice(0, 16);
   const folder = join(BUILD, 'mutants', name);
@@ -77,16 +76,20 @@ function buildMutant({ name, file }, text) {
   writeFileSync(mutantSource, text);
   const compile = recordedCommand(object);
   shell(replaced(compile, { [object]: mutantObject, [`../${source}`]: mutantSource }));
-  // Before the library, whose own object of that source is then not needed.
-  const group = '-Wl,--start-group';
-  shell(
-    replaced(recordedCommand(linked), { [linked]: addon, [group]: `${group} ${mutantObject}` }),
-  );
+  linkWith(addon, [mutantObject]);
   return addon;
 }
 
+/** The simulator's addon anew, with these before the library, whose own are then not needed. */
+export function linkWith(addon, objects) {
+  const linked = `Release/obj.target/${TARGET}.node`;
+  const group = '-Wl,--start-group';
+  const words = { [linked]: addon, [group]: `${group} ${objects.join(' ')}` };
+  shell(replaced(recordedCommand(linked), words));
+}
+
 /** How node-gyp's make built that output. */
-function recordedCommand(output) {
+export function recordedCommand(output) {
   const deps = join(BUILD, 'Release', '.deps', `${output}.d`);
   const prefix = `cmd_${output} := `;
   const line = existsSync(deps)
@@ -99,13 +102,13 @@ function recordedCommand(output) {
 }
 
 /** Whole words of a command. */
-function replaced(command, words) {
+export function replaced(command, words) {
   return command
     .split(' ')
     .map((word) => words[word] ?? word)
     .join(' ');
 }
 
-function shell(command) {
+export function shell(command) {
   execFileSync('/bin/sh', ['-c', command], { cwd: BUILD, stdio: ['ignore', 'ignore', 'pipe'] });
 }

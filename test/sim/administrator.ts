@@ -36,11 +36,17 @@ export const ORDERS: readonly Action[] = [
 export const RECOVERIES: readonly Action[] = [
   order('up', 4, up),
   order('attach', 3, attach),
-  order('takeOver', 5, (story) => story.primaries.length === 0 && promote(story, false)),
+  order('takeOver', 5, takeOver),
 ];
 
 function isReady(machine: Machine): boolean {
   return machine.alive && machine.isUp;
+}
+
+/** Sometimes two administrators do at once. */
+function takeOver(story: Story): boolean {
+  if (story.primaries.length > 0) return false;
+  return story.dice.oneIn(4) ? promoteAtOnce(story) : promote(story, false);
 }
 
 /** With three nodes only while every Secondary is connected to the others. */

@@ -24,6 +24,8 @@ interface Copying {
   readonly held: boolean;
   branch: Branch;
   weak: boolean;
+  /** The target's generation when it began, where the source's was another one. */
+  readonly before: bigint | undefined;
 }
 
 export class Checker implements Observer {
@@ -139,7 +141,12 @@ export class Checker implements Observer {
     const copy = this.branches.see(machine);
     const copying = this.copying.get(machine);
     this.copying.delete(machine);
-    if (copying !== undefined && machine.metadata().consistent) this.adopt(copy, copying);
+    if (copying === undefined || !machine.metadata().consistent) return;
+    // With the generation of its source it would have finished.
+    if (copying.before === copy.uuid) {
+      throw new Violation(`${machine.name} is Consistent in the middle of a resync`);
+    }
+    this.adopt(copy, copying);
   }
 
   private left(machine: Machine): void {
@@ -190,7 +197,9 @@ export class Checker implements Observer {
     const same = copy.branch === from.branch && copy.uuid === from.uuid;
     const held = same && !copy.mixed && !copy.weak && !copy.crashed && !copy.givenUp;
     copy.mixed = true;
-    this.copying.set(target, { source, held, branch: from.branch, weak: from.weak });
+    const before = copy.uuid === from.uuid ? undefined : copy.uuid;
+    const { branch, weak } = from;
+    this.copying.set(target, { source, held, branch, weak, before });
   }
 
   private resyncEnds(target: Machine): void {

@@ -20,6 +20,9 @@ Module._extensions['.ts'] = (module, file) => {
   module._compile(compiled(file, edited(file, readFileSync(file, 'utf8'))), file);
 };
 
+/** What is run of a file, with its source map. */
+module.exports.sourceOf = (file) => compiled(file, edited(file, readFileSync(file, 'utf8')));
+
 function edited(file, text) {
   if (edit === null || relative(root, file) !== edit.file) return text;
   return edit.edits.reduce((changed, { find, replace }) => {

@@ -237,8 +237,7 @@ export class Machine {
 
   /** Of its process's time; for ever when that ends before. */
   rest(ms: number): Promise<void> {
-    const { clock } = present(this.life, 'the daemon runs');
-    return new Promise((resolve) => void clock.after(ms, resolve));
+    return new Promise((resolve) => void this.life?.clock.after(ms, resolve));
   }
 
   pause(): void {

@@ -47,9 +47,9 @@ export function drawPlan(seed: number, kinds: readonly ActionKind[]): Plan {
   const dice = new Dice(seed, 1);
   const nodes = dice.oneIn(8) ? 3 : 2;
   const blockBytes = dice.oneIn(3) ? 4096 : 512;
-  const wide = dice.oneIn(12);
+  const wide = dice.oneIn(8);
   // What is hot at a crash is copied in full: most devices are of one small extent or two.
-  const megabytes = wide ? dice.between(9, 13) : dice.pick([1, 1, 2, 5]);
+  const megabytes = wide ? dice.pick([5, 6, 9, 13]) : dice.pick([1, 1, 2, 5]);
   return {
     seed,
     nodes,
@@ -59,7 +59,8 @@ export function drawPlan(seed: number, kinds: readonly ActionKind[]): Plan {
     options: {
       'resource.device': 'none',
       'net.timeout-ms': dice.pick([300, 500, 1000, 3000]),
-      'disk.al-extents': dice.oneIn(3) ? 0 : dice.between(1, 6),
+      // Only what is beyond it cools while writing goes on.
+      'disk.al-extents': dice.oneIn(4) ? 0 : dice.pick([1, 1, 1, 2, 4]),
       ...drawPolicies(new Dice(seed, 3), nodes),
     },
     latencyUs: dice.oneIn(4) ? [100, 2000] : [20, 120],
