@@ -20,7 +20,7 @@ import { openNativePlane } from './plane/nativePlane';
 import type { Plane } from './plane/plane';
 import type { Environment } from './resource/core';
 import { Resource } from './resource/resource';
-import { processName, resolveHost, systemClock, systemRandom } from './resource/system';
+import { processName, readBootId, resolveHost, systemClock, systemRandom } from './resource/system';
 import { HELP, readArguments } from './service/arguments';
 import type { Settings } from './service/arguments';
 import { Locations } from './service/locations';
@@ -154,6 +154,7 @@ function deviceOpener(
     clock: systemClock,
     random: systemRandom,
     bootNonce: randomBytes(8).toString('hex'),
+    bootId: readBootId(),
     runDir,
     locations: new Locations(stateDir, log),
     handlers,

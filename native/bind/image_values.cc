@@ -29,6 +29,7 @@ constexpr Field kFields[] = {
     BM_FIELD("currentUuid", current_uuid),
     BM_FIELD("writeSequence", write_sequence),
     BM_FIELD("promotedMs", promoted_ms),
+    BM_FIELD("bootId", boot_id),
     BM_FIELD("flags", flags),
     BM_FIELD("blockBytes", block),
     BM_FIELD("maxPeers", layout.slots),

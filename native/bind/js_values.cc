@@ -122,6 +122,7 @@ void add_flags(Napi::Object& object, uint32_t flags) {
   object.Set("outdated", (flags & meta::kOutdated) != 0);
   object.Set("crashed", (flags & meta::kCrashed) != 0);
   object.Set("crashedPrimary", (flags & meta::kCrashedPrimary) != 0);
+  object.Set("crashedMachine", (flags & meta::kCrashedMachine) != 0);
 }
 
 }  // namespace
@@ -205,6 +206,7 @@ StartSpec start_spec_of(const Napi::Object& object) {
   spec.attach.resource = text_of(object, "resource");
   spec.attach.node = text_of(object, "node");
   spec.attach.last_superblock = maybe_bigint(object, "lastSuperblockOffset").value_or(0);
+  spec.attach.boot_id = maybe_bigint(object, "bootId").value_or(0);
   spec.attach.protocol = protocol_of(text_of(object, "protocol"));
   spec.attach.options = options_of(object);
   spec.attach.peers = texts_of(object, "peers");

@@ -181,7 +181,9 @@ void Attach::log_cooled(meta::Waiter& waiter, int error) {
   if ((state.flags & meta::kInUse) != 0) {
     state.flags |= meta::kCrashed;
     if ((state.flags & meta::kPrimaryIndicator) != 0) state.flags |= meta::kCrashedPrimary;
+    if (!attach.caches_kept()) state.flags |= meta::kCrashedMachine;
   }
+  state.boot_id = attach.spec_.boot_id;
   state.flags |= meta::kInUse;
   state.flags &= ~meta::kPrimaryIndicator;
   state.generation += 1;
@@ -192,6 +194,12 @@ void Attach::log_cooled(meta::Waiter& waiter, int error) {
   }
   attach.waiter_.done = superblock_saved;
   attach.super_->commit(attach.waiter_);
+}
+
+// What was written reached the kernel, and neither machine nor disk has failed since.
+bool Attach::caches_kept() const {
+  const uint64_t before = super_->current().boot_id;
+  return before != 0 && before == spec_.boot_id && !parts_.disk_erred;
 }
 
 void Attach::superblock_saved(meta::Waiter& waiter, int error) {
@@ -217,7 +225,7 @@ void Attach::take_over() {
   parts_.cooler.set_limit(parts_.options.al_extents);
   parts_.is_attached = true;
   if (!again_) return;
-  parts_.failed = false;
+  parts_.failed = parts_.disk_erred = false;
   parts_.disks_opened();
   held_ = parts_.serving.active();
   if (!held_) parts_.gate.disk_back();

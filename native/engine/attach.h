@@ -53,6 +53,7 @@ class Attach {
   bool keeps_peers() const;
   void take_over();
   void mark_hot_extents();
+  bool caches_kept() const;
   void finish(int error, const char* what);
 
   Parts& parts_;

@@ -55,6 +55,7 @@ struct AttachSpec {
   uint64_t data_disk_bytes = 0;
   uint64_t meta_disk_bytes = 0;
   uint64_t last_superblock = 0;      // offset where it was last seen; 0: not known
+  uint64_t boot_id = 0;              // of this start of the machine; 0: not known
   uint32_t block = 512;              // logical block size of the data disk
   bool fast_zero = false;            // the data disk is known to zero without writing
   Protocol protocol = Protocol::kC;  // the same on every node

@@ -82,7 +82,7 @@ void MetadataUpdate::change(const MetadataPatch& patch) {
   set_flag(state.flags, meta::kPrimaryIndicator, patch.primary_indicator);
   set_flag(state.flags, meta::kOutdated, patch.outdated);
   if (patch.primary_indicator.value_or(false)) state.promoted_ms = parts_.io.wall_ms();
-  if (patch.clear_crashed) state.flags &= ~(meta::kCrashed | meta::kCrashedPrimary);
+  if (patch.clear_crashed) state.flags &= ~meta::kCrashFlags;
   for (auto uuid = patch.add_history.rbegin(); uuid != patch.add_history.rend(); ++uuid) {
     meta::push_history(state, *uuid);
   }

@@ -98,6 +98,7 @@ void Parts::fail_disk(const char* what, int error) {
   if (failed) return;
   // Of a disk that answers, reads in flight may end by themselves.
   lose_disk(error == ETIMEDOUT);
+  disk_erred = true;
   events.disk_failed(what, error);
 }
 
@@ -162,7 +163,7 @@ void Parts::mark_in_sync(uint32_t slot) {
   meta::push_history(state, record.bitmap_uuid);
   record.bitmap_uuid = 0;
   record.flags &= ~(meta::kPeerFullSync | meta::kPeerOutdated | meta::kPeerPromotedApart);
-  state.flags &= ~(meta::kCrashed | meta::kCrashedPrimary);
+  state.flags &= ~meta::kCrashFlags;
 }
 
 void Parts::adopt_generation_of(const Peer& peer) {

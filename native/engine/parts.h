@@ -80,6 +80,7 @@ struct Parts final : public nbd::Backend {
   Statistics& stats;
   bool is_attached = false;
   bool failed = false;
+  bool disk_erred = false;  // failed by itself, not by the administrator's wish
   Options options;
   Protocol protocol = Protocol::kC;
   io::DiskId meta_disk = io::kNoDisk;

@@ -6,7 +6,8 @@
 //     64 superblocks offset, length 64      80 activity log      96 bitmap states    112 bitmap
 //    128 block bytes 32         132 extent bytes 32     136 bytes of one bitmap bit 32
 //    140 slots 32               144 flags 32            148 internal 32 (0 or 1)
-//    152 currentUuid 64         160 write sequence 64   168 promoted_ms 64      176 reserved
+//    152 currentUuid 64         160 write sequence 64   168 promoted_ms 64      176 boot id 64
+//    184 reserved
 //    192 resource, 256 node: 64 bytes each, padded with at least one zero
 //    320 historyUuids, 32 of 64, newest first
 //    576 peers, 32 of 88 bytes: name 64 bytes, bitmapUuid, generation 64, flags, reserved 32
@@ -37,7 +38,7 @@ constexpr size_t kAreasAt = 64;
 constexpr size_t kBlockAt = 128;
 constexpr size_t kFlagsAt = 144;
 constexpr size_t kUuidAt = 152;
-constexpr size_t kReservedAt = 176;
+constexpr size_t kReservedAt = 184;
 constexpr size_t kResourceAt = 192;
 constexpr size_t kNodeAt = kResourceAt + kNameBytes;
 constexpr size_t kHistoryAt = kNodeAt + kNameBytes;
@@ -167,6 +168,7 @@ void encode_state(const Superblock& superblock, SuperblockBytes bytes) {
   writer.u64(superblock.current_uuid);
   writer.u64(superblock.write_sequence);
   writer.u64(superblock.promoted_ms);
+  writer.u64(superblock.boot_id);
   Writer names(bytes, kResourceAt);
   names.name(superblock.resource);
   names.name(superblock.node);
@@ -187,7 +189,7 @@ void encode_state(const Superblock& superblock, SuperblockBytes bytes) {
 
 Result<Superblock> damaged(const char* what) { return Error{EBADMSG, what}; }
 
-// Reads bytes 16 to 175 and checks what can be checked without the names.
+// Reads bytes 16 to 183 and checks what can be checked without the names.
 Status decode_fixed(ConstPageBytes bytes, uint64_t offset, Superblock& superblock) {
   Reader reader(bytes, kIdAt);
   superblock.metadata_id = reader.u64();
@@ -210,6 +212,7 @@ Status decode_fixed(ConstPageBytes bytes, uint64_t offset, Superblock& superbloc
   superblock.current_uuid = reader.u64();
   superblock.write_sequence = reader.u64();
   superblock.promoted_ms = reader.u64();
+  superblock.boot_id = reader.u64();
   layout.internal = internal == 1;
   if (own_offset != layout.superblocks.offset ||
       (offset != own_offset && offset != own_offset + limits::kPageBytes)) {
@@ -296,7 +299,8 @@ void encode(const Superblock& superblock, SuperblockBytes bytes) {
 
 Result<Superblock> decode(std::span<const std::byte, 4096> bytes, uint64_t offset) {
   if (load_be64(&bytes[0]) != kMagic) return Error{ENODATA, "no metadata here"};
-  if (load_be32(&bytes[kVersionAt]) != kMetadataVersion) {
+  const uint32_t version = load_be32(&bytes[kVersionAt]);
+  if (version < kOldestVersion || version > kMetadataVersion) {
     return Error{ENOTSUP, "the metadata has a version this program does not know"};
   }
   if (load_be32(&bytes[kCrcAt]) != superblock_crc(load_be64(&bytes[kIdAt]), bytes)) {

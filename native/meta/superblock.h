@@ -18,7 +18,8 @@ namespace blkmirror::meta {
 
 inline constexpr uint64_t kJustCreatedUuid = 4;  // no data was ever written
 inline constexpr uint32_t kHistoryUuids = 32;
-inline constexpr uint32_t kMetadataVersion = 2;
+inline constexpr uint32_t kMetadataVersion = 3;
+inline constexpr uint32_t kOldestVersion = 2;  // without boot_id and kCrashedMachine
 inline constexpr uint32_t kMaxNameBytes = 63;
 
 // Flags of the copy.
@@ -29,7 +30,10 @@ inline constexpr uint32_t kInUse = 1u << 3;             // attached; still set a
 inline constexpr uint32_t kCrashed = 1u << 4;           // crashed, and not resynced since
 inline constexpr uint32_t kCrashedPrimary = 1u << 5;    // as Primary
 inline constexpr uint32_t kOutdated = 1u << 6;          // known to be older than a peer's
-inline constexpr uint32_t kKnownFlags = (1u << 7) - 1;
+// Crashed with the machine, or nobody knows: acknowledged writes that were not flushed may be gone.
+inline constexpr uint32_t kCrashedMachine = 1u << 7;
+inline constexpr uint32_t kCrashFlags = kCrashed | kCrashedPrimary | kCrashedMachine;
+inline constexpr uint32_t kKnownFlags = (1u << 8) - 1;
 
 // Flags towards one peer.
 inline constexpr uint32_t kPeerOutdated = 1u << 0;
@@ -62,6 +66,7 @@ struct Superblock {
   std::array<PeerRecord, limits::kSlots> peers;
   uint64_t write_sequence = 0;  // of the last write known at the last update
   uint64_t promoted_ms = 0;     // time of day of the last promotion; 0: never
+  uint64_t boot_id = 0;         // of the machine's start at the last attach; 0: not known
 };
 
 // Whether encode() takes it.

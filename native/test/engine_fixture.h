@@ -83,6 +83,7 @@ struct Copy {
   uint32_t incarnation = 0;
   engine::IoErrorPolicy on_io_error = engine::IoErrorPolicy::kDetach;
   uint64_t disk_timeout_us = 0;
+  uint64_t boot_id = 1;  // another after each loss of power
 
   Copy(io::SimWorld& in, std::string node, std::vector<std::string> others,
        Fresh fresh = Fresh::kFormatted)
@@ -145,6 +146,7 @@ struct Copy {
     spec.options.on_io_error = on_io_error;
     spec.options.disk_timeout_us = disk_timeout_us;
     spec.protocol = protocol;
+    spec.boot_id = boot_id;
     Done done;
     engine->attach(spec, done.completion);
     wait(done);
@@ -186,6 +188,7 @@ struct Copy {
   void crash(io::SimCrash how) {
     world.crash(io, how);
     if (how == io::SimCrash::kPower) world.power_loss(disk);
+    if (how == io::SimCrash::kPower) boot_id += 1;
     leaked().push_back(std::move(engine));
     io.set_handler(nullptr);
   }

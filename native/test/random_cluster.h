@@ -44,7 +44,8 @@ struct Member final : engine::EventSink {
   io::Timer patience_timer;               // without a disk, since a connection was lost
   std::function<void()> out_of_patience;  // what is held may fail from here on
   uint64_t resyncs = 0;
-  uint32_t life = 0;  // raised by every attach
+  uint32_t life = 0;     // raised by every attach
+  uint64_t boot_id = 1;  // raised by every loss of power
 
   Member(io::SimWorld& in, uint64_t bytes, std::string node, std::vector<std::string> others)
       : world(in),
@@ -154,6 +155,7 @@ struct Member final : engine::EventSink {
     spec.options.al_extents = al_extents;
     spec.options.timeout_us = timeout_us;
     spec.protocol = protocol;
+    spec.boot_id = boot_id;
     Done command;
     engine->attach(spec, command.completion);
     if (!done(command, "attaching")) die(name + ": attach failed");
@@ -181,6 +183,7 @@ struct Member final : engine::EventSink {
     trace(how == io::SimCrash::kPower ? "loses power" : "crashes");
     world.crash(io, how);
     if (how == io::SimCrash::kPower) world.power_loss(disk);
+    if (how == io::SimCrash::kPower) boot_id += 1;
     Copy::leaked().push_back(std::move(engine));
     primary = false;
     links = {};
@@ -309,10 +312,12 @@ class Rules {
   static std::vector<uint64_t> rank(const Member& node) {
     const uint32_t flags = node.known.flags;
     const bool stayed_up = (flags & meta::kCrashed) == 0;
+    const bool kept = (flags & meta::kCrashedMachine) == 0;
     const bool by_sequence = node.protocol == engine::Protocol::kA;
     return {consistent(node),
             node.primary,
             current(node),
+            kept || node.protocol != engine::Protocol::kC,
             stayed_up && !by_sequence,
             (flags & meta::kCrashedPrimary) != 0,
             node.known.write_sequence,

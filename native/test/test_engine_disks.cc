@@ -227,6 +227,54 @@ TEST(a_read_that_hangs_is_answered_by_the_peer) {
   CHECK_EQ(client.read(0, 65536).size(), 65536u);
 }
 
+TEST(a_copy_knows_whether_its_machine_kept_what_it_wrote) {
+  Pair pair;
+  Copy& beta = pair.beta;
+  CHECK(pair.in_sync());
+  beta.crash(io::SimCrash::kProcess);
+  CHECK_EQ(beta.attach(), 0);
+  CHECK_EQ(pair.state(beta).flags & meta::kCrashFlags, meta::kCrashed);
+  beta.crash(io::SimCrash::kPower);
+  CHECK_EQ(beta.attach(), 0);
+  constexpr uint32_t kWithMachine = meta::kCrashed | meta::kCrashedMachine;
+  CHECK_EQ(pair.state(beta).flags & meta::kCrashFlags, kWithMachine);
+  // Killed again, it still lacks what it lost; resynced, it does not.
+  beta.crash(io::SimCrash::kProcess);
+  CHECK_EQ(beta.attach(), 0);
+  CHECK_EQ(pair.state(beta).flags & meta::kCrashFlags, kWithMachine);
+  engine::MetadataPatch clear;
+  clear.clear_crashed = true;
+  CHECK_EQ(beta.patch(clear), 0);
+  CHECK_EQ(pair.state(beta).flags & meta::kCrashFlags, 0u);
+  // Where the machine's start is not known, nothing is.
+  beta.boot_id = 0;
+  for (uint32_t i = 0; i < 2; ++i) {
+    beta.crash(io::SimCrash::kProcess);
+    CHECK_EQ(beta.attach(), 0);
+    CHECK_EQ(pair.state(beta).flags & meta::kCrashFlags, kWithMachine);
+  }
+}
+
+TEST(a_copy_whose_disk_failed_may_lack_what_it_had_written) {
+  for (const bool failed : {true, false}) {
+    Pair pair;
+    CHECK(pair.in_sync());
+    Client client(pair.alpha);
+    CHECK(client.serve_and_connect());
+    CHECK_EQ(client.write(0, std::byte{1}, 4096), 0u);
+    if (failed) {
+      pair.disk().flush_error = -EIO;
+      CHECK_EQ(client.flush(), 0u);
+    } else {
+      CHECK_EQ(pair.alpha.detach(false), 0);
+    }
+    pair.disk() = {};
+    pair.world.run_until([] { return false; }, 100'000);
+    CHECK_EQ(pair.alpha.attach_again(), 0);
+    CHECK_EQ((pair.state(pair.alpha).flags & meta::kCrashedMachine) != 0, failed);
+  }
+}
+
 TEST(a_detached_primary_attaches_again_and_is_resynced) {
   Pair pair;
   CHECK(pair.in_sync());

@@ -544,7 +544,7 @@ class History final : public sim::Violations {
     for (auto& node : nodes_) {
       node->attach(0);
       if (node->stats->hot_extents != 0) die("an extent is hot after a clean end");
-      if ((node->known.flags & (meta::kCrashed | meta::kCrashedPrimary)) != 0) {
+      if ((node->known.flags & meta::kCrashFlags) != 0) {
         die("a clean end counts as a crash");
       }
     }

@@ -64,6 +64,7 @@ TEST(superblock_reads_back_as_written) {
   CHECK(out.history_uuids == in.history_uuids);
   CHECK_EQ(out.write_sequence, in.write_sequence);
   CHECK_EQ(out.promoted_ms, in.promoted_ms);
+  CHECK_EQ(out.boot_id, in.boot_id);
   for (uint32_t slot = 0; slot < limits::kSlots; ++slot) {
     CHECK_EQ(out.peers[slot].name, in.peers[slot].name);
     CHECK_EQ(out.peers[slot].bitmap_uuid, in.peers[slot].bitmap_uuid);
@@ -84,6 +85,16 @@ TEST(superblock_reads_back_as_written) {
   Bytes again;
   encode(out, again.span());
   CHECK_EQ(std::memcmp(bytes.data, again.data, 4096), 0);
+}
+
+TEST(superblock_of_version_2_is_read_and_others_are_refused) {
+  const auto version = [](uint32_t number) {
+    return verdict([=](std::byte* data) { store_be32(data + 8, number); });
+  };
+  CHECK_EQ(version(2), 0);
+  CHECK_EQ(version(3), 0);
+  CHECK_EQ(version(1), ENOTSUP);
+  CHECK_EQ(version(4), ENOTSUP);
 }
 
 TEST(superblock_with_any_byte_changed_is_refused) {
@@ -138,7 +149,7 @@ TEST(superblock_with_impossible_contents_is_refused) {
   CHECK_EQ(verdict([](std::byte* data) { store_be32(data + 140, 8); }), EBADMSG);
   CHECK_EQ(verdict([](std::byte* data) { store_be32(data + 144, kKnownFlags + 1); }), EBADMSG);
   CHECK_EQ(verdict([](std::byte* data) { store_be32(data + 148, 2); }), EBADMSG);
-  CHECK_EQ(verdict([](std::byte* data) { data[176] = std::byte{1}; }), EBADMSG);
+  CHECK_EQ(verdict([](std::byte* data) { data[184] = std::byte{1}; }), EBADMSG);
   CHECK_EQ(verdict([](std::byte* data) { data[4095] = std::byte{1}; }), EBADMSG);
   CHECK_EQ(verdict([](std::byte* data) { store_be32(data + 576 + 80, 8); }), EBADMSG);
   CHECK_EQ(verdict([](std::byte* data) { store_be32(data + 576 + 84, 1); }), EBADMSG);

@@ -99,7 +99,7 @@ Superblock superblock_example() {
   superblock.block = 512;
   superblock.resource = "r0";
   superblock.node = "alpha.example.org";
-  superblock.flags = kConsistent | kWasUpToDate | kPrimaryIndicator | kInUse;
+  superblock.flags = kConsistent | kWasUpToDate | kPrimaryIndicator | kInUse | kCrashedMachine;
   superblock.current_uuid = 0xfedcba9876543210;
   std::iota(superblock.history_uuids.begin(), superblock.history_uuids.end(), 0xa000000000000000);
   superblock.peers[0] = {"beta",
@@ -111,6 +111,7 @@ Superblock superblock_example() {
   superblock.peers[6] = {"g\xc3\xa4mma", 0, 0x8000000000000000, 0, 0, 0x7fffffffffffffff};
   superblock.write_sequence = 0x0000000a0000000b;
   superblock.promoted_ms = 1'700'000'000'000;
+  superblock.boot_id = 0x5152535455565758;
   return superblock;
 }
 
@@ -153,6 +154,7 @@ TEST(golden_superblock) {
   CHECK_EQ(decoded.value().peers[6].met_generation, superblock.peers[6].met_generation);
   CHECK_EQ(decoded.value().peers[0].parted_ms, superblock.peers[0].parted_ms);
   CHECK_EQ(decoded.value().promoted_ms, superblock.promoted_ms);
+  CHECK_EQ(decoded.value().boot_id, superblock.boot_id);
   CHECK_EQ(decoded.value().layout.device_size_bytes, superblock.layout.device_size_bytes);
 }
 

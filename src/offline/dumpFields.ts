@@ -17,6 +17,7 @@ export const SUPERBLOCK_FIELDS: readonly Field<keyof SuperblockNumbers>[] = [
   { key: 'metadata-id', member: 'metadataId', kind: 'hex' },
   { key: 'revision', member: 'revision', kind: 'decimal' },
   { key: 'generation', member: 'generation', kind: 'hex' },
+  { key: 'boot-id', member: 'bootId', kind: 'hex' },
   { key: 'flags', member: 'flags', kind: 'flags' },
   { key: 'current-uuid', member: 'currentUuid', kind: 'hex' },
   { key: 'write-sequence', member: 'writeSequence', kind: 'hex' },
@@ -53,11 +54,13 @@ const FLAGS = [
   'crashed',
   'crashed-primary',
   'outdated',
+  'crashed-machine',
 ] as const;
 const PEER_FLAGS = ['outdated', 'full-sync', 'promoted-apart'] as const;
 
 /** Bits that restore-md sets where the dump may not cover what was written since. */
-export const CRASHED = 1n << BigInt(FLAGS.indexOf('crashed'));
+export const CRASHED =
+  (1n << BigInt(FLAGS.indexOf('crashed'))) | (1n << BigInt(FLAGS.indexOf('crashed-machine')));
 export const PEER_FULL_SYNC = 1n << BigInt(PEER_FLAGS.indexOf('full-sync'));
 
 export function formatField(kind: FieldKind, value: bigint): string {

@@ -15,6 +15,8 @@ export interface SuperblockNumbers {
   readonly writeSequence: bigint;
   /** Time of day of the last promotion; 0n: never. */
   readonly promotedMs: bigint;
+  /** Of the machine's start at the last attach; 0n: not known. */
+  readonly bootId: bigint;
   readonly flags: bigint;
   readonly blockBytes: bigint;
   readonly maxPeers: bigint;

@@ -99,6 +99,8 @@ export interface AttachSpec {
   readonly claimTimeoutMs: number;
   /** Where the superblock was last seen, for a disk that grew and so hides internal metadata. */
   readonly lastSuperblockOffset?: bigint;
+  /** Of this start of the machine; 0n: not known. */
+  readonly bootId: bigint;
 }
 
 /** What may change while attached; as in {@link AttachSpec}. */
@@ -143,6 +145,8 @@ export interface Metadata {
   /** This copy ended in a crash and has not been resynced since. */
   readonly crashed: boolean;
   readonly crashedPrimary: boolean;
+  /** With its machine, or its disk failed: what was not flushed may be gone. */
+  readonly crashedMachine: boolean;
   readonly writeSequence: bigint;
   /** Time of day of the last promotion, milliseconds since 1970; 0: never. */
   readonly promotedMs: number;
@@ -157,7 +161,7 @@ export interface MetadataPatch {
   readonly wasUpToDate?: boolean;
   readonly primaryIndicator?: boolean;
   readonly outdated?: boolean;
-  /** false clears crashed and crashedPrimary. */
+  /** false clears crashed, crashedPrimary and crashedMachine. */
   readonly crashed?: false;
   readonly currentUuid?: Uuid;
   /** Pushed to the front of the history, in this order. */

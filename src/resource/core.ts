@@ -42,6 +42,8 @@ export interface Environment {
   readonly random: Random;
   /** 16 hex digits, new for each start of the daemon. */
   readonly bootNonce: string;
+  /** The same until the machine starts anew; 0n: not known. */
+  readonly bootId: bigint;
   readonly runDir: string;
   readonly locations: SuperblockLocations;
   readonly handlers: HandlerRunner;
@@ -148,6 +150,7 @@ export class Core {
       outdated: metadata.outdated,
       crashed: metadata.crashed,
       crashedPrimary: metadata.crashedPrimary,
+      crashedMachine: metadata.crashedMachine,
       exposedUuid: this.device.statistics().exposedUuid,
       generation: metadata.generation,
       metGeneration: record.metGeneration,

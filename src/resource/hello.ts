@@ -21,8 +21,10 @@ import { FieldError, Fields } from './validator';
 export const WIRE_VERSION = { min: 1, max: 1 } as const;
 /** The identity tells what both need to settle split brain by policies. */
 const SPLIT_BRAIN_FEATURE = 'split-brain';
+/** The identity tells whether a crash was the machine's. */
 /** Names of what this program can do beyond version 1; what only one end names is not used. */
-export const FEATURES: readonly string[] = [SPLIT_BRAIN_FEATURE];
+const CRASHES_FEATURE = 'crashes';
+export const FEATURES: readonly string[] = [SPLIT_BRAIN_FEATURE, CRASHES_FEATURE];
 
 export interface Hello {
   readonly versionMin: number;
@@ -110,6 +112,7 @@ function readIdentity(fields: Fields, features: readonly string[]): Identity {
     outdated: fields.flag('outdated'),
     crashed: fields.flag('crashed'),
     crashedPrimary: fields.flag('crashedPrimary'),
+    crashedMachine: features.includes(CRASHES_FEATURE) ? fields.flag('crashedMachine') : undefined,
     role: fields.oneOf('role', ROLES),
     diskState: fields.oneOf('diskState', DISK_STATES),
     exposedUuid: fields.hex('exposedUuid'),

@@ -94,6 +94,7 @@ export class Resource implements MirrorDevice {
       protocol,
       ...deviceOptions(config),
       claimTimeoutMs,
+      bootId: environment.bootId,
       ...(last === undefined ? {} : { lastSuperblockOffset: last }),
     };
     const device = await environment.plane.attach(spec, (event) => sink.deliver(event));

@@ -41,3 +41,14 @@ export function processName(pid: number): string | undefined {
     return undefined;
   }
 }
+
+/** Of this start of the machine, 64 bits of the kernel's boot id; 0n: not known. */
+export function readBootId(file = '/proc/sys/kernel/random/boot_id'): bigint {
+  try {
+    const digits = readFileSync(file, 'latin1').trim().replaceAll('-', '');
+    if (!/^[0-9a-f]{32}$/.test(digits)) return 0n;
+    return BigInt(`0x${digits.slice(0, 16)}`) ^ BigInt(`0x${digits.slice(16)}`);
+  } catch {
+    return 0n;
+  }
+}

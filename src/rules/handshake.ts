@@ -11,7 +11,7 @@
  */
 import { JUST_CREATED_UUID } from '../model/states';
 import type { Protocol } from '../model/states';
-import { canBeSource, hasDisk, otherSide } from './identity';
+import { canBeSource, hasDisk, mayLack, otherSide } from './identity';
 import type { Identity, Side } from './identity';
 import { relate } from './relation';
 import type { Cover, Relation } from './relation';
@@ -127,12 +127,18 @@ function refuseSizes({ own, peer }: Meeting): Verdict | undefined {
   return undefined;
 }
 
-function serveOrWaitForDisk({ own, peer }: Meeting): Verdict | undefined {
+function serveOrWaitForDisk({ own, peer, protocol }: Meeting): Verdict | undefined {
   if (hasDisk(own) && hasDisk(peer)) return undefined;
   const served = whoIsServed(own, peer);
   if (served === undefined) return { kind: 'waits', why: 'noDisk' };
-  const copy = served === 'own' ? peer : own;
-  return mayLack(copy) ? { kind: 'waits', why: 'lostWrites' } : { kind: 'served', who: served };
+  const [primary, copy] = served === 'own' ? [own, peer] : [peer, own];
+  const lacks = mayLackSinceMet(copy, primary, protocol);
+  return lacks ? { kind: 'waits', why: 'lostWrites' } : { kind: 'served', who: served };
+}
+
+/** Its clients have seen what a crash since may have cost the copy. */
+function mayLackSinceMet(copy: Identity, primary: Identity, protocol: Protocol): boolean {
+  return mayLack(copy, protocol) && copy.generation !== primary.rememberedGeneration;
 }
 
 function whoIsServed(own: Identity, peer: Identity): Side | undefined {
@@ -145,11 +151,6 @@ function hasAllOf(copy: Identity, primary: Identity): boolean {
   if (primary.role !== 'Primary' || hasDisk(primary) || primary.exposedUuid === 0n) return false;
   if (!canBeSource(copy) || primary.outOfSyncBytes > 0n) return false;
   return copy.currentUuid === primary.exposedUuid || copy.currentUuid === primary.currentUuid;
-}
-
-/** A crash may have cost it what was acknowledged, and seen by clients, but not flushed. */
-function mayLack(copy: Identity): boolean {
-  return copy.crashed;
 }
 
 /** Two Primaries are split brain, whatever their generations say. */
@@ -199,15 +200,14 @@ function keepToWhatClientsSaw(meeting: Meeting): Verdict | undefined {
     const [primary, copy] = orient(meeting, who);
     const behind = primary.role === 'Primary' && hasDisk(primary) && !canBeSource(primary);
     if (!behind || primary.exposedUuid === 0n || !canBeSource(copy)) continue;
-    if (!hasWhatClientsSaw(copy, primary)) return { kind: 'waits', why: 'clientsSawOther' };
+    if (!hasWhatClientsSaw(copy, primary, meeting.protocol))
+      return { kind: 'waits', why: 'clientsSawOther' };
   }
   return undefined;
 }
 
-/** After a crash that the Primary saw, what was not flushed may be missing. */
-function hasWhatClientsSaw(copy: Identity, primary: Identity): boolean {
-  const crashed = mayLack(copy) && copy.generation !== primary.rememberedGeneration;
-  return copy.currentUuid === primary.exposedUuid && !crashed;
+function hasWhatClientsSaw(copy: Identity, primary: Identity, protocol: Protocol): boolean {
+  return copy.currentUuid === primary.exposedUuid && !mayLackSinceMet(copy, primary, protocol);
 }
 
 function judgeRelation(meeting: Meeting): Verdict | undefined {

@@ -3,7 +3,7 @@
  * the same answer from the same two identities, so nothing here may be known to one side only.
  */
 import type { SplitBrainPolicies } from '../model/policies';
-import type { DiskState, Role, Uuid } from '../model/states';
+import type { DiskState, Protocol, Role, Uuid } from '../model/states';
 
 export interface Identity {
   readonly currentUuid: Uuid;
@@ -22,6 +22,11 @@ export interface Identity {
   /** Ended in a crash and has not been resynced since. */
   readonly crashed: boolean;
   readonly crashedPrimary: boolean;
+  /**
+   * It crashed with its machine, or its disk failed: what was not flushed may be gone.
+   * undefined: its node does not tell.
+   */
+  readonly crashedMachine: boolean | undefined;
   readonly role: Role;
   readonly diskState: DiskState;
   /**
@@ -73,6 +78,14 @@ export function otherSide(side: Side): Side {
 /** May its data be handed to another copy? */
 export function canBeSource(copy: Identity): boolean {
   return copy.consistent && copy.diskState !== 'Inconsistent' && hasDisk(copy);
+}
+
+/**
+ * A crash may have cost it what was acknowledged, and seen by clients. Of protocol C all that is
+ * safe once the write has reached the peer's kernel; of A and B it may have been on its way there.
+ */
+export function mayLack(copy: Identity, protocol: Protocol): boolean {
+  return copy.crashed && (protocol !== 'C' || copy.crashedMachine !== false);
 }
 
 export function hasDisk(copy: Identity): boolean {

@@ -8,7 +8,7 @@
  * has.
  */
 import type { Protocol } from '../model/states';
-import { canBeSource } from './identity';
+import { canBeSource, mayLack } from './identity';
 import type { Identity, Side } from './identity';
 
 /** Larger wins. Each may only look at the copy it is given. */
@@ -19,6 +19,8 @@ const FIRST: readonly Criterion[] = [
   (copy) => toRank(copy.wasUpToDate && !copy.outdated),
 ];
 const CRASHED_PRIMARY: Criterion = (copy) => toRank(copy.crashedPrimary);
+/** A killed process has lost nothing that was acknowledged in C: the kernel had it. */
+const KEPT: Criterion = (copy) => toRank(!mayLack(copy, 'C'));
 const STAYED_UP: Criterion = (copy) => toRank(!copy.crashed);
 const SEQUENCE: Criterion = (copy) => copy.writeSequence;
 const LOWER_SLOT: Criterion = (copy) => -BigInt(copy.rank);
@@ -26,7 +28,7 @@ const LOWER_SLOT: Criterion = (copy) => -BigInt(copy.rank);
 const CRITERIA: Readonly<Record<Protocol, readonly Criterion[]>> = {
   A: [...FIRST, CRASHED_PRIMARY, SEQUENCE, STAYED_UP, LOWER_SLOT],
   B: [...FIRST, STAYED_UP, CRASHED_PRIMARY, SEQUENCE, LOWER_SLOT],
-  C: [...FIRST, STAYED_UP, CRASHED_PRIMARY, SEQUENCE, LOWER_SLOT],
+  C: [...FIRST, KEPT, STAYED_UP, CRASHED_PRIMARY, SEQUENCE, LOWER_SLOT],
 };
 
 /** undefined: neither copy may be handed on. */
@@ -35,7 +37,9 @@ export function chooseSource(own: Identity, peer: Identity, protocol: Protocol):
   const peerMay = canBeSource(peer);
   if (!ownMay && !peerMay) return undefined;
   if (ownMay !== peerMay) return ownMay ? 'own' : 'peer';
-  for (const criterion of CRITERIA[protocol]) {
+  const told = own.crashedMachine !== undefined && peer.crashedMachine !== undefined;
+  // A node that does not tell does not ask for it either.
+  for (const criterion of CRITERIA[protocol].filter((one) => told || one !== KEPT)) {
     const difference = criterion(own) - criterion(peer);
     if (difference !== 0n) return difference > 0n ? 'own' : 'peer';
   }

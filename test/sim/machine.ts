@@ -59,6 +59,7 @@ export class Machine {
   paused = false;
   stalled = false;
   private life: Life | undefined;
+  private bootId = 1n;
   private up: { readonly resource: Resource; readonly stopListening: () => void } | undefined;
   private readonly places = new Map<string, bigint>();
   private readonly slots = new Map<string, Slot>();
@@ -167,6 +168,7 @@ export class Machine {
       clock,
       random: dice,
       bootNonce: formatUuid(dice.uuid()),
+      bootId: this.bootId,
       runDir: '/run',
       locations: {
         tryGet: (_, disk) => this.places.get(disk),
@@ -232,6 +234,7 @@ export class Machine {
     this.slots.clear();
     this.paused = this.stalled = false;
     this.pending.clear();
+    if (how === 'power') this.bootId += 1n;
     this.node.crash(how);
   }
 

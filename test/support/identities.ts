@@ -17,6 +17,7 @@ export const PLAIN: Identity = {
   outdated: false,
   crashed: false,
   crashedPrimary: false,
+  crashedMachine: false,
   role: 'Secondary',
   diskState: 'UpToDate',
   exposedUuid: 0n,

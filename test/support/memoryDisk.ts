@@ -52,6 +52,7 @@ export class MemoryDisk {
       outdated: false,
       crashed: false,
       crashedPrimary: false,
+      crashedMachine: false,
       writeSequence: 0n,
       promotedMs: 0,
     };
@@ -122,7 +123,8 @@ export class MemoryDisk {
     Object.assign(this.meta, plainFields(patch));
     if (patch.primaryIndicator === true) this.meta.promotedMs = PARTED_MS;
     for (const uuid of [...addHistory].reverse()) this.pushHistory(uuid);
-    if (crashed === false) Object.assign(this.meta, { crashed: false, crashedPrimary: false });
+    if (crashed === false)
+      Object.assign(this.meta, { crashed: false, crashedPrimary: false, crashedMachine: false });
     for (const { slot, ...change } of peers) {
       const record = this.record(slot);
       Object.assign(record, change);

@@ -168,6 +168,7 @@ export class Node {
       clock,
       random,
       bootNonce: formatUuid(random.uuid()),
+      bootId: 1n,
       runDir: '/run',
       locations: { tryGet: () => undefined, put: () => undefined },
       handlers: this.handlers,

@@ -51,6 +51,7 @@ export function metadataOf(resource: string, node: string): Metadata {
     outdated: false,
     crashed: false,
     crashedPrimary: false,
+    crashedMachine: false,
     writeSequence: 0n,
     promotedMs: 0,
     peers: [],

@@ -72,6 +72,7 @@ export function attachSpec(disk: string, change: Partial<AttachSpec> = {}): Atta
     onIoError: 'detach',
     diskTimeoutMs: 0,
     timeoutMs: 6000,
+    bootId: 1n,
     claimTimeoutMs: 0,
     ...change,
   };

@@ -9,7 +9,7 @@ import { identity } from '../../support/identities';
 const hello: Hello = {
   versionMin: 1,
   versionMax: 1,
-  features: ['something-new'],
+  features: ['something-new', 'crashes'],
   resource: 'r0',
   node: 'alpha',
   peer: 'beta.example',

@@ -48,54 +48,6 @@ const sizes: Case[] = [
     identity(),
     { kind: 'refused', why: 'blockSizesDiffer' },
   ],
-  [
-    'a failed disk',
-    identity({ diskState: 'Failed' }),
-    identity(primary),
-    { kind: 'waits', why: 'noDisk' },
-  ],
-  [
-    'a Primary without a disk, and the copy that has all it showed',
-    identity({ ...primary, diskState: 'Diskless', exposedUuid: a }),
-    identity(),
-    { kind: 'served', who: 'own' },
-  ],
-  [
-    'a Primary without a disk, and the copy that began its last generation',
-    identity({ ...primary, diskState: 'Diskless', exposedUuid: b }),
-    identity(),
-    { kind: 'served', who: 'own' },
-  ],
-  [
-    'a Primary without a disk, and a copy that crashed: its unflushed writes may be gone',
-    identity({ ...primary, diskState: 'Diskless', exposedUuid: a }),
-    identity({ crashed: true }),
-    { kind: 'waits', why: 'lostWrites' },
-  ],
-  [
-    'a Primary without a disk, and a copy that missed writes',
-    identity({ ...primary, diskState: 'Diskless', exposedUuid: a, outOfSyncBytes: 4096n }),
-    identity(),
-    { kind: 'waits', why: 'noDisk' },
-  ],
-  [
-    'a Primary without a disk, and a copy of another generation',
-    identity({ ...primary, diskState: 'Diskless', exposedUuid: a }),
-    identity({ currentUuid: b, historyUuids: [a] }),
-    { kind: 'waits', why: 'noDisk' },
-  ],
-  [
-    'a Primary without a disk, and an Inconsistent copy',
-    identity({ ...primary, diskState: 'Diskless', exposedUuid: a }),
-    inconsistent(),
-    { kind: 'waits', why: 'noDisk' },
-  ],
-  [
-    'a Primary without a disk, and another Primary',
-    identity({ ...primary, diskState: 'Diskless', exposedUuid: a }),
-    identity(primary),
-    { kind: 'splitBrain' },
-  ],
 ];
 
 const created2: Case[] = [
@@ -229,8 +181,16 @@ const behind: Case[] = [
   [
     'not with what may be missing after a crash',
     lostSource(b),
-    identity({ ...newer, crashed: true, generation: 9n }),
+    identity({ ...newer, crashed: true, crashedMachine: true, generation: 9n }),
     sawOther,
+  ],
+  [
+    'but with one of which only the process was killed',
+    lostSource(b),
+    identity({ ...newer, crashed: true, generation: 9n }),
+    target('bitmap'),
+    2,
+    ['C'],
   ],
   [
     'but with a copy that crashed before',
@@ -373,7 +333,7 @@ const threeNodes: Case[] = [
 ];
 
 const all: [string, readonly Case[]][] = [
-  ['sizes and disks', sizes],
+  ['sizes', sizes],
   ['just created', created2],
   ['equal generations', equal],
   ['one behind', behind],

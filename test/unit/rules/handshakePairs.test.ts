@@ -49,7 +49,12 @@ const families: [string, Identity[]][] = [
       roles,
       [0n, 4096n].map((outOfSyncBytes) => ({ outOfSyncBytes })),
       [false, true].map((fullSync) => ({ fullSync })),
-      [{}, { crashed: true }, { crashed: true, crashedPrimary: true }],
+      [
+        {},
+        { crashed: true },
+        { crashed: true, crashedMachine: true },
+        { crashed: true, crashedPrimary: true },
+      ],
       [false, true].map((outdated) => ({ outdated })),
       [false, true].map((knowsPrimary) => ({ knowsPrimary })),
       [{}, { writeSequence: 101n }],
