@@ -155,8 +155,9 @@ void WritePath::local_written(disk::Job& job, int error) {
 void WritePath::peer_missed(Outstanding& item, uint32_t slot) {
   auto& write = *static_cast<Write*>(item.owner);
   Parts& parts = write.path->parts_;
-  // Without a disk here nobody has it: it is held, and sent again.
-  if (!parts.access.local()) return;
+  // Without a disk here nobody has it: it is held, and sent again. Once answered (A and B) it is
+  // not: the bit keeps a peer that may lack it from serving.
+  if (!parts.access.local() && write.piece != nullptr) return;
   if (write.piece == nullptr && item.protocol == Protocol::kA) write.path->unshared_ = true;
   parts.bitmap->set(1u << slot, write.range.offset, write.range.length);
 }
