@@ -33,7 +33,8 @@ const FLAGS = [
   '-DBLKMIRROR_SMALL_LIMITS',
 ];
 /** Of inputs kept in the tree for each target, and their size: they are run by every `npm test`. */
-const MOST_KEPT = 200;
+const MOST_KEPT = 600;
+const MOST_KEPT_ALL_BYTES = 200 << 10;
 const MOST_KEPT_BYTES = 16 << 10;
 const MOST_INPUT_BYTES = { nbd_handshake: 8192, superblock: 8192 };
 
@@ -76,6 +77,7 @@ function fuzzNative(name) {
     `-max_total_time=${seconds}`,
     `-seed=${values.seed}`,
     `-max_len=${MOST_INPUT_BYTES[name] ?? 2048}`,
+    '-len_control=10',
     '-timeout=20',
     '-rss_limit_mb=4096',
     '-print_final_stats=1',
@@ -100,9 +102,11 @@ function keep(program, name, found, kept) {
   mkdirSync(merged, { recursive: true });
   const merge = ['-merge=1', `-max_len=${MOST_KEPT_BYTES}`, merged, kept, found];
   if (runQuietly(program, merge) !== 0) return;
+  let bytes = 0;
   const bySize = readdirSync(merged)
     .map((file) => join(merged, file))
     .sort((a, b) => statSync(a).size - statSync(b).size)
+    .filter((file) => (bytes += statSync(file).size) <= MOST_KEPT_ALL_BYTES)
     .slice(0, MOST_KEPT);
   rmSync(kept, { recursive: true, force: true });
   mkdirSync(kept, { recursive: true });
