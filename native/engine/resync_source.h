@@ -44,7 +44,8 @@ class ResyncSource {
   bool idle() const { return jobs_.used() == 0; }
 
  private:
-  static constexpr uint32_t kJobs = 2048 / limits::kShrunk + 64;  // a peer's reads and its resync window
+  // A peer's reads and its resync window.
+  static constexpr uint32_t kJobs = 2048 / limits::kShrunk + 64;
 
   enum class Step : uint8_t { kFree, kBuffer, kLock, kRead, kSent };
 

@@ -15,8 +15,9 @@ import { join } from 'node:path';
 import type { Addon } from '../../src/plane/addon';
 
 /**
- * 'event': callbacks were called, or clients have asked for all that they may (allow()). 'time': `untilUs` is reached. 'idle': nothing is left that could
- * ever happen by itself; the clock stands at `untilUs` all the same. 'violation': see violation().
+ * 'event': callbacks were called, or clients have asked for all that they may (allow()). 'time':
+ * `untilUs` is reached. 'idle': nothing is left that could ever happen by itself; the clock stands
+ * at `untilUs` all the same. 'violation': see violation().
  */
 export type RunEnd = 'event' | 'time' | 'idle' | 'violation';
 

@@ -33,7 +33,7 @@ async function writeAtBothEnds(unitBytes: number): Promise<void> {
   await other.close();
 }
 
-test('odd sizes: a device that ends in the middle of a block is mirrored to its last sector', async () => {
+test('odd sizes: a device that ends within a block is mirrored to its last sector', async () => {
   cluster = await Cluster.inSync({ diskBytes: 21 * MIB + 5 * 512, loop: true });
   const { sizeBytes } = await cluster.first.status();
   expect(sizeBytes).toBeGreaterThan(20 * MIB);

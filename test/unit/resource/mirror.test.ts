@@ -175,7 +175,7 @@ beta gives up what it wrote, at most 4096 bytes, and becomes a copy of alpha`,
   }
 });
 
-test('a policy that settles a split brain is told, and initial-split-brain runs first', async () => {
+test('a policy that settles a split brain is told, after initial-split-brain', async () => {
   world.policies = { ...NO_POLICIES, zero: 'discard-younger-primary' };
   await world.upInSync();
   world.network.cut('alpha', 'beta');
