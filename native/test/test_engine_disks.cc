@@ -12,10 +12,6 @@ namespace {
 
 constexpr uint32_t kNbdEio = 5;
 
-}
-}
-;
-
 // Alpha has no disk any more and beta, which serves it, is connected anew.
 bool join_diskless(Pair& pair, uint64_t alpha_uuid) {
   if (!fixture::connect(pair.world, pair.alpha, 0, pair.beta, 0)) return false;
