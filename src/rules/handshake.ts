@@ -200,14 +200,18 @@ function keepToWhatClientsSaw(meeting: Meeting): Verdict | undefined {
     const [primary, copy] = orient(meeting, who);
     const behind = primary.role === 'Primary' && hasDisk(primary) && !canBeSource(primary);
     if (!behind || primary.exposedUuid === 0n || !canBeSource(copy)) continue;
-    if (!hasWhatClientsSaw(copy, primary, meeting.protocol))
-      return { kind: 'waits', why: 'clientsSawOther' };
+    if (!hasWhatClientsSaw(copy, primary)) return { kind: 'waits', why: 'clientsSawOther' };
   }
   return undefined;
 }
 
-function hasWhatClientsSaw(copy: Identity, primary: Identity, protocol: Protocol): boolean {
-  return copy.currentUuid === primary.exposedUuid && !mayLackSinceMet(copy, primary, protocol);
+/**
+ * Of what is in sync clients read the own copy. Another that crashed may differ there, also
+ * when it lost nothing: in writes that were never acknowledged.
+ */
+function hasWhatClientsSaw(copy: Identity, primary: Identity): boolean {
+  const crashed = copy.crashed && copy.generation !== primary.rememberedGeneration;
+  return copy.currentUuid === primary.exposedUuid && !crashed;
 }
 
 function judgeRelation(meeting: Meeting): Verdict | undefined {

@@ -18,7 +18,7 @@ afterEach(() => bench.close());
 /** Runs a script with `addon` and `spec` in it; its exit status. */
 async function runScript(spec: unknown, script: string): Promise<number | null> {
   const head = `const addon = require(${JSON.stringify(ADDON)});
-    const spec = ${JSON.stringify(spec)};
+    const spec = ${sourceOf(spec)};
     const attach = (onEvent) => {
       const device = new addon.Device(spec, (event) => onEvent(event.type, device));
       device.keepAlive(true);
@@ -28,6 +28,14 @@ async function runScript(spec: unknown, script: string): Promise<number | null> 
   const status = await new Promise<number | null>((resolve) => child.on('exit', resolve));
   clearTimeout(timer);
   return status;
+}
+
+/** As an expression of JavaScript. */
+function sourceOf(spec: unknown): string {
+  const plain = JSON.stringify(spec, (_, value: unknown) =>
+    typeof value === 'bigint' ? `${value}n` : value,
+  );
+  return plain.replace(/"(\d+n)"/g, '$1');
 }
 
 /** Whether the copy, attached once before, was closed cleanly. */
