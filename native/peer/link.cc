@@ -106,7 +106,8 @@ void Link::start_receive() {
     head_ = 0;
   }
   uint32_t count = 0;
-  if (bulk_ != nullptr) {
+  receives_bulk_ = bulk_ != nullptr;
+  if (receives_bulk_) {
     BM_ASSERT(bulk_filled_ < header_.payload_bytes);
     receive_parts_[count++] =
         iovec{bulk_->data + bulk_filled_, header_.payload_bytes - bulk_filled_};
@@ -139,7 +140,9 @@ void Link::received(uint32_t bytes) {
   last_received_us_ = io_.now_us();
   ping_unanswered_ = false;
   received_bytes_ += bytes;
-  if (bulk_ != nullptr) {
+  // A bulk payload may have begun since: what was under way then comes into the stream.
+  if (receives_bulk_) {
+    BM_ASSERT(bulk_ != nullptr);
     const uint32_t wanted = header_.payload_bytes - bulk_filled_;
     const uint32_t direct = std::min(bytes, wanted);
     bulk_filled_ += direct;

@@ -119,6 +119,7 @@ class Link {
   io::Op receive_op_;
   iovec receive_parts_[2];
   bool receiving_ = false;
+  bool receives_bulk_ = false;  // the receive in flight fills the bulk payload first
   bool parsing_ = false;
   bool data_allowed_ = false;
   LockedBytes stream_;

@@ -233,6 +233,11 @@ class Intrusion {
   // Whatever was asked meanwhile is answered, and the device goes on.
   void check_device() {
     alpha_.supply(8);
+    // A copy that is behind waits for its source, unless an administrator takes what is there.
+    engine::MetadataPatch own;
+    own.consistent = own.was_up_to_date = true;
+    own.current_uuid = kUuid + 4;
+    if (alpha_.patch(own) != 0) die("the copy cannot be taken");
     for (; requests_ > 0; --requests_) {
       if (client_.reply() != 0) die("a write failed");
     }

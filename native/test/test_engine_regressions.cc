@@ -311,3 +311,39 @@ TEST(a_bad_generation_costs_its_connection_only) {
   CHECK(fixture::connect(pair.world, pair.alpha, 0, pair.beta, 0));
   CHECK_EQ(pair.beta.close(), 0);
 }
+
+// A write came in part before this side was established. What was received after that went into
+// the stream, was counted as the rest of the payload, and the disk got what the buffer held
+// before.
+TEST(a_write_that_comes_while_it_is_established_is_whole) {
+  constexpr uint32_t kLength = 65536;
+  Pair pair;
+  CHECK(pair.in_sync());
+  pair.beta.engine->close_link(0, pair.beta.incarnation);
+  pair.pass(10'000);
+  io::SimIo stranger(pair.world);
+  const auto [theirs, ours] = pair.world.connect_pair(stranger, pair.beta.io);
+  Done connected;
+  pair.beta.engine->connect_link(0, ours, ++pair.beta.incarnation, connected.completion);
+  CHECK(pair.beta.wait(connected));
+  peer::FrameHeader header;
+  header.type = peer::FrameType::kData;
+  header.sequence = 1;
+  header.payload_bytes = kLength;
+  std::vector<std::byte> frame(peer::kFrameHeaderBytes + kLength, std::byte{9});
+  peer::encode(
+      header, std::span<std::byte, peer::kFrameHeaderBytes>(frame.data(), peer::kFrameHeaderBytes));
+  const auto send = [&](size_t from, size_t to) {
+    io::Op sent;
+    sent.complete = [](io::Op&, int32_t) {};
+    iovec part{frame.data() + from, to - from};
+    stranger.send(theirs, &part, 1, sent);
+    pair.pass(10'000);
+  };
+  send(0, 1000);
+  CHECK_EQ(fixture::establish(pair.beta, 0, ResyncRole::kNone, kUuid), 0);
+  send(1000, 50'000);
+  send(50'000, frame.size());
+  const std::vector<std::byte> wanted(kLength, std::byte{9});
+  CHECK(pair.world.read_back(pair.beta.disk, 0, kLength) == wanted);
+}
