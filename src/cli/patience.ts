@@ -18,14 +18,12 @@ export interface Patience {
 export async function waitWhileAlive<T>(answer: Promise<T>, patience: Patience): Promise<T> {
   const { onWait, intervalMs = ALIVE_INTERVAL_MS } = patience;
   const beganMs = performance.now();
-  let isOver = false;
   const over = answer.then(
-    () => void (isOver = true),
-    () => void (isOver = true),
+    () => true,
+    () => true,
   );
   for (;;) {
-    await within(over, intervalMs);
-    if (isOver) return answer;
+    if (await within(over, intervalMs)) return answer;
     onWait(performance.now() - beganMs);
     await Promise.race([over, proveAlive(patience)]);
   }
@@ -41,9 +39,13 @@ async function proveAlive({ ping }: Patience): Promise<void> {
   }
 }
 
-async function within(promise: Promise<void>, deadlineMs: number): Promise<void> {
+/** Whether it was over before the deadline. */
+async function within(over: Promise<boolean>, deadlineMs: number): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, deadlineMs)));
-  await Promise.race([promise, late]);
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), deadlineMs);
+  });
+  const inTime = await Promise.race([over, late]);
   clearTimeout(timer);
+  return inTime;
 }
