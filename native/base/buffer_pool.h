@@ -48,6 +48,9 @@ class BufferPool {
   // Leaves the line; whoever stood behind may be served inside this call.
   void cancel(BufferWaiter& waiter);
 
+  // Whoever stands in line is not served any more: the pool goes with a simulated crash.
+  void abandon() { serving_ = true; }
+
   // The buffer in use that begins at `data`; null when there is none.
   Buffer* try_find(const void* data);
 
@@ -79,7 +82,7 @@ class BufferPool {
   std::byte* region_ = nullptr;
   uint32_t region_bytes_ = 0;
   uint32_t free_bytes_ = 0;
-  bool serving_ = false;
+  bool serving_ = false;           // or abandoned
   std::vector<FreeBlock> blocks_;  // one for each page; meaningful at a block's first page
   std::vector<Buffer> buffers_;    // one for each page, likewise
   List<FreeBlock, &FreeBlock::link> free_[kOrders];

@@ -207,6 +207,10 @@ Napi::Value metadata(EngineRunner& runner, const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+Napi::Value metadata_revision(EngineRunner& runner, const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), double(runner.events().metadata_revision()));
+}
+
 Napi::Value statistics(EngineRunner& runner, const Napi::CallbackInfo& info) {
   return statistics_object(info.Env(), runner.statistics(), runner.events().named_slots());
 }
@@ -237,6 +241,7 @@ constexpr DeviceCommand kCommands[] = {
     {"detach", detach},
     {"stop", stop},
     {"metadata", metadata},
+    {"metadataRevision", metadata_revision},
     {"statistics", statistics},
     {"warnings", warnings},
 };

@@ -18,11 +18,7 @@ void copy_text(char (&to)[160], const char* from) {
 
 }  // namespace
 
-EventRing::EventRing(void (*notify)(void* owner), void* owner)
-    : notify_(notify),
-      owner_(owner),
-      events_(std::make_unique<std::array<Event, kEvents>>()),
-      arena_(std::make_unique<std::array<std::byte, kArenaBytes>>()) {
+EventRing::EventRing(void (*notify)(void* owner), void* owner) : notify_(notify), owner_(owner) {
   BM_ASSERT(notify != nullptr);
 }
 
@@ -34,7 +30,7 @@ uint64_t EventRing::used() const {
 
 Event& EventRing::next(EventKind kind) {
   BM_ASSERT(used() < kEvents);
-  Event& event = (*events_)[filled_++ % kEvents];
+  Event& event = events_[filled_++ % kEvents];
   event = Event{};
   event.kind = kind;
   event.text_end = arena_head_;
@@ -95,7 +91,7 @@ void EventRing::control(uint32_t slot, uint32_t incarnation, std::span<const std
     overflow = {true, false, incarnation};
     return;
   }
-  std::memcpy(arena_->data() + start % kArenaBytes, text.data(), bytes);
+  std::memcpy(arena_.get() + start % kArenaBytes, text.data(), bytes);
   arena_head_ = start + bytes;
   Event& event = next(EventKind::kControl);
   event.slot = slot;
@@ -166,15 +162,16 @@ void EventRing::metadata_changed(const meta::Superblock& superblock) {
   metadata_bytes_ = encoded_;
   metadata_offset_ = superblock.layout.superblocks.offset;
   metadata_known_ = true;
+  metadata_revision_.fetch_add(1);
 }
 
 bool EventRing::try_take(Event& event, std::string& text) {
   const uint64_t tail = tail_.load(std::memory_order_relaxed);
   if (head_.load(std::memory_order_acquire) == tail) return false;
-  event = (*events_)[tail % kEvents];
+  event = events_[tail % kEvents];
   text.clear();
   if (event.kind == EventKind::kControl) {
-    text.assign(reinterpret_cast<const char*>(arena_->data()) + event.text_at, event.text_bytes);
+    text.assign(reinterpret_cast<const char*>(arena_.get()) + event.text_at, event.text_bytes);
   } else if (event.kind == EventKind::kGenerationChanged) {
     generation_waits_.store(false);
   } else if (event.kind == EventKind::kClientsChanged) {

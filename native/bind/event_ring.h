@@ -14,10 +14,11 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
-#include <memory>
 #include <mutex>
 #include <string>
 
+#include "base/locked_array.h"
+#include "base/locked_bytes.h"
 #include "engine/interface.h"
 
 namespace blkmirror::bind {
@@ -79,6 +80,8 @@ class EventRing final : public engine::EventSink {
   bool try_take(Event& event, std::string& text);
   // EAGAIN before the first metadata_changed().
   Result<meta::Superblock> metadata();
+  // Another number means other metadata.
+  uint64_t metadata_revision() const { return metadata_revision_.load(); }
   // The currentUuid that is durable here; 0 before the first metadata_changed().
   uint64_t durable_uuid() const { return durable_uuid_.load(std::memory_order_relaxed); }
   // Slots that have a name (bit n: slot n).
@@ -102,8 +105,8 @@ class EventRing final : public engine::EventSink {
 
   void (*notify_)(void* owner);
   void* owner_;
-  std::unique_ptr<std::array<Event, kEvents>> events_;
-  std::unique_ptr<std::array<std::byte, kArenaBytes>> arena_;
+  LockedArray<Event> events_{kEvents};
+  LockedBytes arena_{kArenaBytes};
   uint64_t filled_ = 0;                  // the engine's: events ever put in
   std::atomic<uint64_t> head_{0};        // events ever published
   std::atomic<uint64_t> tail_{0};        // events ever taken
@@ -117,6 +120,7 @@ class EventRing final : public engine::EventSink {
   std::atomic<bool> io_error_waits_{false};
   std::atomic<uint32_t> named_slots_{0};
   std::atomic<uint64_t> durable_uuid_{0};
+  std::atomic<uint64_t> metadata_revision_{0};
   std::mutex metadata_mutex_;  // guards the three below
   bool metadata_known_ = false;
   uint64_t metadata_offset_ = 0;

@@ -87,6 +87,11 @@ void Engine::close(Completion& completion) { parts_->shutdown.start(completion);
 
 bool Engine::closed() const { return parts_->shutdown.done(); }
 
+void Engine::abandon() {
+  parts_->client_pool.abandon();
+  parts_->peer_pool.abandon();
+}
+
 uint64_t Engine::damaged_metadata_pages() const {
   BM_ASSERT(parts_->super != nullptr);
   BM_ASSERT(parts_->bitmap != nullptr);

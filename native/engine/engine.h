@@ -69,6 +69,8 @@ class Engine final : public io::BatchHandler {
   // flag (when attached and the disk has not failed); closes the disks.
   void close(Completion& completion);
   bool closed() const;
+  // The Io crashed, in a simulated world, and this goes with it: only destruction may follow.
+  void abandon();
   // From attach() on: what the copy knows of itself, in memory.
   const meta::Superblock& superblock() const;
   // Pages and superblock slots that were torn or corrupt at attach().

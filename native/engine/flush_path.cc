@@ -9,16 +9,16 @@
 
 namespace blkmirror::engine {
 
-FlushPath::FlushPath(Parts& parts) : parts_(parts), flushes_(limits::kFlushesInFlight) {
-  for (uint32_t i = 0; i < flushes_.count(); ++i) {
-    Flush& flush = flushes_.at(i);
-    flush.path = this;
-    flush.job.owner = flush.item.owner = flush.held.owner = &flush;
-    flush.job.done = local_flushed;
-    flush.item.acknowledged = acknowledged;
-    flush.item.finished = flushed_everywhere;
-    flush.held.release = answer;
-  }
+FlushPath::FlushPath(Parts& parts)
+    : parts_(parts), flushes_(limits::kFlushesInFlight, this, prepare) {}
+
+void FlushPath::prepare(void* owner, Flush& flush) {
+  flush.path = static_cast<FlushPath*>(owner);
+  flush.job.owner = flush.item.owner = flush.held.owner = &flush;
+  flush.job.done = local_flushed;
+  flush.item.acknowledged = acknowledged;
+  flush.item.finished = flushed_everywhere;
+  flush.held.release = answer;
 }
 
 void FlushPath::submit(nbd::Piece& piece) {

@@ -43,6 +43,7 @@ class FlushPath {
     ListLink link;  // in held_
   };
 
+  static void prepare(void* owner, Flush& flush);
   static void local_flushed(disk::Job& job, int error);
   static void acknowledged(Outstanding& item);
   static void flushed_everywhere(Outstanding& item);

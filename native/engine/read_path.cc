@@ -11,14 +11,13 @@
 
 namespace blkmirror::engine {
 
-ReadPath::ReadPath(Parts& parts) : parts_(parts), reads_(kReads) {
-  for (uint32_t i = 0; i < reads_.count(); ++i) {
-    Read& read = reads_.at(i);
-    read.path = this;
-    read.job.owner = read.range.owner = read.heat.owner = &read;
-    read.range.granted = range_granted;
-    read.heat.done = extent_hot;
-  }
+ReadPath::ReadPath(Parts& parts) : parts_(parts), reads_(kReads, this, prepare) {}
+
+void ReadPath::prepare(void* owner, Read& read) {
+  read.path = static_cast<ReadPath*>(owner);
+  read.job.owner = read.range.owner = read.heat.owner = &read;
+  read.range.granted = range_granted;
+  read.heat.done = extent_hot;
 }
 
 void ReadPath::submit(nbd::Piece& piece) {

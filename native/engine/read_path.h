@@ -55,6 +55,7 @@ class ReadPath {
     ListLink link;
   };
 
+  static void prepare(void* owner, Read& read);
   static void local_read(disk::Job& job, int error);
   static void range_granted(RangeEntry& range);
   static void extent_hot(meta::Waiter& waiter, int error);

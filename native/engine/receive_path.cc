@@ -14,13 +14,13 @@ namespace blkmirror::engine {
 // A peer's writes and flushes are as many as ours may be, and a new generation.
 static_assert(limits::kFramesInFlight > limits::kWritesInFlight + limits::kFlushesInFlight);
 
-ReceivePath::ReceivePath(Parts& parts) : parts_(parts), items_(limits::kFramesInFlight) {
-  for (uint32_t i = 0; i < items_.count(); ++i) {
-    Item& item = items_.at(i);
-    item.path = this;
-    item.range.owner = item.waiter.owner = item.job.owner = &item;
-    item.range.granted = range_granted;
-  }
+ReceivePath::ReceivePath(Parts& parts)
+    : parts_(parts), items_(limits::kFramesInFlight, this, prepare) {}
+
+void ReceivePath::prepare(void* owner, Item& item) {
+  item.path = static_cast<ReceivePath*>(owner);
+  item.range.owner = item.waiter.owner = item.job.owner = &item;
+  item.range.granted = range_granted;
 }
 
 const char* ReceivePath::refusal(const Peer& peer, uint64_t sequence) {

@@ -68,6 +68,7 @@ class ReceivePath {
     bool advancing = false;
   };
 
+  static void prepare(void* owner, Item& item);
   static void range_granted(RangeEntry& range);
   static void extent_hot(meta::Waiter& waiter, int error);
   static void written(disk::Job& job, int error);

@@ -9,18 +9,7 @@
 
 namespace blkmirror::engine {
 
-ResyncSource::ResyncSource(Parts& parts) : parts_(parts), jobs_(kJobs) {
-  for (uint32_t i = 0; i < jobs_.count(); ++i) {
-    Job& job = jobs_.at(i);
-    job.source = this;
-    job.range.owner = job.read.owner = &job;
-    job.range.granted = range_granted;
-    // What the target has not written yet would make it drop the block, again and again.
-    job.range.behind_settled = true;
-    job.read.done = read_done;
-    job.waiter.job = &job;
-    job.waiter.ready = buffer_ready;
-  }
+ResyncSource::ResyncSource(Parts& parts) : parts_(parts), jobs_(kJobs, this, prepare) {
   for (Ending& ending : endings_) {
     ending.source = this;
     ending.bitmap.owner = ending.superblock.owner = &ending;
@@ -29,6 +18,17 @@ ResyncSource::ResyncSource(Parts& parts) : parts_(parts), jobs_(kJobs) {
   }
   checkpoint_.owner = this;
   checkpoint_.done = checkpoint_saved;
+}
+
+void ResyncSource::prepare(void* owner, Job& job) {
+  job.source = static_cast<ResyncSource*>(owner);
+  job.range.owner = job.read.owner = &job;
+  job.range.granted = range_granted;
+  // What the target has not written yet would make it drop the block, again and again.
+  job.range.behind_settled = true;
+  job.read.done = read_done;
+  job.waiter.job = &job;
+  job.waiter.ready = buffer_ready;
 }
 
 void ResyncSource::begin(Peer& peer) {

@@ -75,6 +75,7 @@ class ResyncSource {
     meta::Waiter superblock;
   };
 
+  static void prepare(void* owner, Job& job);
   static void buffer_ready(BufferWaiter& waiter);
   static void range_granted(RangeEntry& range);
   static void read_done(disk::Job& read, int error);

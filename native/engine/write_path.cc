@@ -10,20 +10,20 @@
 
 namespace blkmirror::engine {
 
-WritePath::WritePath(Parts& parts) : parts_(parts), writes_(limits::kWritesInFlight) {
-  for (uint32_t i = 0; i < writes_.count(); ++i) {
-    Write& write = writes_.at(i);
-    write.path = this;
-    write.range.owner = write.heat.owner = write.job.owner = &write;
-    write.item.owner = write.held.owner = &write;
-    write.range.granted = range_granted;
-    write.heat.done = extent_hot;
-    write.job.done = local_written;
-    write.item.missed = peer_missed;
-    write.item.acknowledged = acknowledged;
-    write.item.finished = written_everywhere;
-    write.held.release = answer;
-  }
+WritePath::WritePath(Parts& parts)
+    : parts_(parts), writes_(limits::kWritesInFlight, this, prepare) {}
+
+void WritePath::prepare(void* owner, Write& write) {
+  write.path = static_cast<WritePath*>(owner);
+  write.range.owner = write.heat.owner = write.job.owner = &write;
+  write.item.owner = write.held.owner = &write;
+  write.range.granted = range_granted;
+  write.heat.done = extent_hot;
+  write.job.done = local_written;
+  write.item.missed = peer_missed;
+  write.item.acknowledged = acknowledged;
+  write.item.finished = written_everywhere;
+  write.held.release = answer;
 }
 
 void WritePath::submit(nbd::Piece& piece) {

@@ -53,6 +53,7 @@ class WritePath {
     ListLink link;  // in held_
   };
 
+  static void prepare(void* owner, Write& write);
   static void range_granted(RangeEntry& range);
   static void extent_hot(meta::Waiter& waiter, int error);
   static void local_written(disk::Job& job, int error);

@@ -16,16 +16,18 @@ constexpr uint32_t kProxies = 4 * limits::kFramesInFlight + 1024;
 }  // namespace
 
 DetachableIo::DetachableIo(Io& world, BufferPool& first, BufferPool& second)
-    : world_(world), pools_{&first, &second}, proxies_(kProxies), places_(kProxies) {
-  for (uint32_t i = 0; i < proxies_.count(); ++i) {
-    Proxy& proxy = proxies_.at(i);
-    proxy.io = this;
-    proxy.op.owner = &proxy;
-    proxy.op.complete = ended;
-  }
-}
+    : world_(world),
+      pools_{&first, &second},
+      proxies_(kProxies, this, prepare),
+      places_(kProxies, nullptr, nullptr) {}
 
 DetachableIo::~DetachableIo() = default;
+
+void DetachableIo::prepare(void* owner, Proxy& proxy) {
+  proxy.io = static_cast<DetachableIo*>(owner);
+  proxy.op.owner = &proxy;
+  proxy.op.complete = ended;
+}
 
 DetachableIo::Proxy* DetachableIo::try_pass(Op& op, const void* data, bool reads) {
   BM_ASSERT(op.complete != nullptr);

@@ -72,6 +72,7 @@ class DetachableIo final : public Io {
     ListLink link;
   };
 
+  static void prepare(void* owner, Proxy& proxy);
   static void ended(Op& op, int32_t result);
   // Null after let_go(): then the owner is told later.
   Proxy* try_pass(Op& op, const void* data, bool reads);

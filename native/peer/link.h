@@ -7,10 +7,10 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <span>
 
 #include "base/buffer_pool.h"
+#include "base/locked_array.h"
 #include "base/locked_bytes.h"
 #include "io/io.h"
 #include "peer/frame.h"
@@ -93,12 +93,12 @@ class Link {
   bool deliver_small();
   void answer_ping(uint64_t sequence);
   struct Reports {
-    std::unique_ptr<uint64_t[]> sequences;
+    LockedArray<uint64_t> sequences{limits::kFramesInFlight};
     uint32_t count = 0;
   };
   struct Watched {
-    uint64_t sequence = 0;
-    uint64_t end = 0;  // of its bytes, as SendQueue counts
+    uint64_t sequence;
+    uint64_t end;  // of its bytes, as SendQueue counts
   };
 
   FrameHeader marked(const FrameHeader& header);
@@ -142,7 +142,7 @@ class Link {
   Reports received_;
   Reports written_;
   // A ring: in protocol A, frames that the kernel has not taken yet.
-  std::unique_ptr<Watched[]> watched_;
+  LockedArray<Watched> watched_;
   uint64_t watched_head_ = 0;
   uint64_t watched_tail_ = 0;
 

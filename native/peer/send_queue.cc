@@ -8,8 +8,7 @@
 
 namespace blkmirror::peer {
 
-SendQueue::SendQueue()
-    : ring_(kRingBytes), segments_(new Segment[kSegments]), parts_(new iovec[kPartsPerSend]()) {}
+SendQueue::SendQueue() : ring_(kRingBytes), segments_(kSegments), parts_(kPartsPerSend) {}
 
 uint32_t SendQueue::space() const {
   const uint32_t used = static_cast<uint32_t>(ring_tail_ - ring_head_);

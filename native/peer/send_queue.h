@@ -8,10 +8,10 @@
 #include <sys/uio.h>
 
 #include <cstdint>
-#include <memory>
 #include <span>
 
 #include "base/buffer_pool.h"
+#include "base/locked_array.h"
 #include "base/locked_bytes.h"
 #include "peer/frame.h"
 
@@ -49,17 +49,17 @@ class SendQueue {
  private:
   // Bytes of the ring (buffer == nullptr) or a bulk payload.
   struct Segment {
-    uint32_t position = 0;
-    uint32_t length = 0;
-    Buffer* buffer = nullptr;
+    uint32_t position;
+    uint32_t length;
+    Buffer* buffer;
   };
 
   void append(const void* data, uint32_t length);
   Segment& segment(uint32_t index) { return segments_[index % kSegments]; }
 
   LockedBytes ring_;
-  std::unique_ptr<Segment[]> segments_;
-  std::unique_ptr<iovec[]> parts_;
+  LockedArray<Segment> segments_;
+  LockedArray<iovec> parts_;
   uint64_t ring_head_ = 0;  // first byte not yet sent
   uint64_t ring_tail_ = 0;
   uint32_t segment_head_ = 0;

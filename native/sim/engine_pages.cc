@@ -1,9 +1,11 @@
 // See engine_pages.h.
 #include "sim/engine_pages.h"
 
+#include <malloc.h>
 #include <sys/mman.h>
 
-#include <map>
+#include <climits>
+#include <cstddef>
 #include <unordered_map>
 #include <vector>
 
@@ -14,66 +16,36 @@ namespace blkmirror::sim {
 
 namespace {
 
-struct Mapping {
-  size_t bytes = 0;
-  uint32_t io_index = UINT32_MAX;
-};
-
-// Lives as long as the process: one thread, worlds one after another.
-struct Pages {
-  const io::SimWorld* world = nullptr;
-  std::unordered_map<std::byte*, Mapping> used;
-  std::map<size_t, std::vector<std::byte*>> spare;
-};
-
-Pages& pages() {
-  static auto* const all = new Pages();
+// By size; there are few sizes. One thread.
+std::unordered_map<size_t, std::vector<std::byte*>>& spare() {
+  static auto* const all = new std::unordered_map<size_t, std::vector<std::byte*>>();
   return *all;
 }
 
 std::byte* map_spare(size_t bytes) {
-  Pages& all = pages();
-  std::byte* memory = nullptr;
-  std::vector<std::byte*>& spare = all.spare[bytes];
-  if (!spare.empty()) {
-    memory = spare.back();
-    spare.pop_back();
-  } else {
-    void* mapped = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (mapped == MAP_FAILED) return nullptr;
-    memory = static_cast<std::byte*>(mapped);
+  std::vector<std::byte*>& fitting = spare()[bytes];
+  if (!fitting.empty()) {
+    std::byte* memory = fitting.back();
+    fitting.pop_back();
+    return memory;
   }
-  all.used[memory] = {bytes, all.world == nullptr ? UINT32_MAX : all.world->running()};
-  return memory;
+  void* mapped = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return mapped == MAP_FAILED ? nullptr : static_cast<std::byte*>(mapped);
 }
 
-void unmap_spare(std::byte* memory, size_t bytes) {
-  Pages& all = pages();
-  const size_t erased = all.used.erase(memory);
-  BM_ASSERT(erased == 1);
-  all.spare[bytes].push_back(memory);
+void keep_spare(std::byte* memory, size_t bytes) {
+  BM_ASSERT(memory != nullptr);
+  spare()[bytes].push_back(memory);
 }
 
 }  // namespace
 
-void EnginePages::use(const io::SimWorld* world) {
-  BM_ASSERT(world == nullptr || pages().world == nullptr);
-  pages().world = world;
-  set_page_source({map_spare, unmap_spare});
-}
-
-void EnginePages::forget(uint32_t io_index) {
-  Pages& all = pages();
-  BM_ASSERT(all.world != nullptr);
-  for (auto at = all.used.begin(); at != all.used.end();) {
-    if (at->second.io_index != io_index) {
-      ++at;
-      continue;
-    }
-    all.spare[at->second.bytes].push_back(at->first);
-    at = all.used.erase(at);
-  }
+void use_engine_pages() {
+  set_page_source({map_spare, keep_spare});
+  // What is freed is soon asked for again: nothing of it goes back to the kernel.
+  BM_ASSERT(::mallopt(M_MMAP_THRESHOLD, 32 << 20) == 1);
+  BM_ASSERT(::mallopt(M_TRIM_THRESHOLD, INT_MAX) == 1);
 }
 
 }  // namespace blkmirror::sim

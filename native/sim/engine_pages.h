@@ -1,19 +1,10 @@
-// Memory of simulated engines: not populated, not locked, used again. What an engine that
-// crashed had is taken from it by its Io's number, for it is never taken apart.
+// Memory of simulated engines: not populated, not locked, used again by the next one, for as long
+// as the process lives.
 #pragma once
-
-#include <cstdint>
-
-#include "io/sim_world.h"
 
 namespace blkmirror::sim {
 
-class EnginePages {
- public:
-  // From here on engines run in this world; null: in none.
-  static void use(const io::SimWorld* world);
-  // Nothing of what ran on this Io is used any more.
-  static void forget(uint32_t io_index);
-};
+// From here on.
+void use_engine_pages();
 
 }  // namespace blkmirror::sim

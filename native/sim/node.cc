@@ -40,10 +40,7 @@ void Node::crash(io::SimCrash how) {
   paused_ = false;
   *guard_ = nullptr;
   guard_.reset();
-  for (const auto& io : engine_ios_) {
-    world_.sim().crash(*io, how);
-    world_.forget_pages(io->index());
-  }
+  for (const auto& io : engine_ios_) world_.sim().crash(*io, how);
   world_.sim().crash(io_, how);
   for (const auto& runner : runners_) runner->abandon();
   for (const auto& lobby : lobbies_) lobby->abandon();
@@ -188,7 +185,6 @@ io::SimIo& Node::spare_io() {
 
 void Node::give_back(io::SimIo& io) {
   BM_ASSERT(io.in_flight() == 0);
-  world_.forget_pages(io.index());
   spare_ios_.push_back(&io);
 }
 

@@ -257,15 +257,14 @@ void Runner::end() {
 
 void Runner::abandon() {
   if (node_ == nullptr) return;
+  if (engine_ != nullptr) engine_->abandon();
+  engine_.reset();
+  waiting_.clear();
   node_ = nullptr;
   io_ = nullptr;
   if (data_ != nullptr) data_->owner = nullptr;
   if (meta_ != nullptr) meta_->owner = nullptr;
   queue_.clear();
-  // Never run again and never taken apart.
-  (void)engine_.release();
-  (void)statistics_.release();
-  statistics_ = std::make_unique<engine::Statistics>();
 }
 
 }  // namespace blkmirror::sim

@@ -1,8 +1,7 @@
 // The engine of one attached copy on a simulated node: what EngineThread is on a real host.
 //
 // Lives as long as its JavaScript object or its node's life, whichever is longer. A crash of the
-// node voids it: commands are refused, nothing is told any more, the engine is left alone (its
-// parts point at operations that never end).
+// node voids it: commands are refused, nothing is told any more, the engine is gone.
 #pragma once
 
 #include <deque>

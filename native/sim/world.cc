@@ -17,7 +17,7 @@ World::World(uint64_t seed) : sim_(seed) {
   set_assertion_note(note);
   sim_.net().local_minimum_us = 1;
   sim_.net().local_maximum_us = 20;
-  EnginePages::use(&sim_);
+  use_engine_pages();
 }
 
 World::~World() {
@@ -25,7 +25,6 @@ World::~World() {
   clients_.clear();
   for (const auto& node : nodes_) node->crash(io::SimCrash::kProcess);
   nodes_.clear();
-  EnginePages::use(nullptr);
 }
 
 Node& World::add_node(std::string name, std::vector<std::string> addresses) {
@@ -182,8 +181,6 @@ bool World::has_clients(uint32_t id) const {
 void World::violated(const std::string& what) {
   if (violation_.empty()) violation_ = what;
 }
-
-void World::forget_pages(uint32_t io_index) { EnginePages::forget(io_index); }
 
 std::string compare_disks(const io::SimDisk& a, const io::SimDisk& b, uint64_t bytes) {
   constexpr uint64_t kPage = 4096;

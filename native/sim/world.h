@@ -71,9 +71,6 @@ class World final : public Violations {
   void violated(const std::string& what) override;
   const std::string& violation() const { return violation_; }
 
-  // Memory of engines: see pages.cc.
-  void forget_pages(uint32_t io_index);
-
  private:
   io::SimWorld sim_;
   std::vector<std::unique_ptr<Node>> nodes_;

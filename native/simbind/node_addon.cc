@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "bind/js_values.h"
 #include "sim/format.h"
+#include "simbind/objects.h"
 
 namespace blkmirror::simbind {
 
@@ -86,11 +87,11 @@ Napi::Object node_addon(Napi::Env env, const Making& life) {
   Napi::Object addon = Napi::Object::New(env);
   addon.Set("Device", Napi::Function::New(env, [shared](const Napi::CallbackInfo& info) {
               const auto making = Napi::External<Making>::New(info.Env(), shared.get());
-              return shared->holder->device_class.New({info[0], info[1], making});
+              return classes(info.Env()).device.New({info[0], info[1], making});
             }));
   addon.Set("Lobby", Napi::Function::New(env, [shared](const Napi::CallbackInfo& info) {
               const auto making = Napi::External<Making>::New(info.Env(), shared.get());
-              return shared->holder->lobby_class.New({info[0], making});
+              return classes(info.Env()).lobby.New({info[0], making});
             }));
   addon.Set("inspectDisk", Napi::Function::New(env, [shared](const Napi::CallbackInfo& info) {
               return promise(info.Env(), *shared, facts_of(*shared->node, text_at(info, 0)),
@@ -108,6 +109,22 @@ Napi::Object node_addon(Napi::Env env, const Making& life) {
                              &bind::metadata_object);
             }));
   return addon;
+}
+
+void define_classes(Napi::Env env) {
+  auto* all = new Classes();
+  all->node = Napi::Persistent(NodeObject::define(env));
+  all->client = Napi::Persistent(ClientObject::define(env));
+  all->model = Napi::Persistent(ModelObject::define(env));
+  all->device = Napi::Persistent(SimDevice::define(env));
+  all->lobby = Napi::Persistent(SimLobby::define(env));
+  env.SetInstanceData(all);
+}
+
+Classes& classes(Napi::Env env) {
+  auto* all = env.GetInstanceData<Classes>();
+  BM_ASSERT(all != nullptr);
+  return *all;
 }
 
 Napi::Function SimDevice::define(Napi::Env env) {

@@ -25,6 +25,18 @@ class LifeObject : public sim::Told {
   ~LifeObject() = default;
 };
 
+// The classes, defined once.
+struct Classes {
+  Napi::FunctionReference node;
+  Napi::FunctionReference client;
+  Napi::FunctionReference model;
+  Napi::FunctionReference device;
+  Napi::FunctionReference lobby;
+};
+
+void define_classes(Napi::Env env);
+Classes& classes(Napi::Env env);
+
 struct WorldHolder {
   std::unique_ptr<sim::World> world;  // null when closed
   std::vector<LifeObject*> objects;   // of lives that are on
@@ -33,11 +45,6 @@ struct WorldHolder {
   bool telling = false;
   bool tracing = false;
   std::string trace;
-  Napi::FunctionReference node_class;
-  Napi::FunctionReference client_class;
-  Napi::FunctionReference model_class;
-  Napi::FunctionReference device_class;
-  Napi::FunctionReference lobby_class;
 
   void note(LifeObject& object);
   void remove(LifeObject& object);

@@ -88,14 +88,9 @@ WorldObject::WorldObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Worl
   const Napi::Env env = info.Env();
   holder_ = std::make_shared<WorldHolder>();
   holder_->world = std::make_unique<sim::World>(bind::bigint_of(info[0]));
-  holder_->node_class = Napi::Persistent(NodeObject::define(env));
-  holder_->client_class = Napi::Persistent(ClientObject::define(env));
-  holder_->model_class = Napi::Persistent(ModelObject::define(env));
-  holder_->device_class = Napi::Persistent(SimDevice::define(env));
-  holder_->lobby_class = Napi::Persistent(SimLobby::define(env));
   Making making{holder_};
   const auto argument = Napi::External<Making>::New(env, &making);
-  model_ = Napi::Persistent(holder_->model_class.New({argument}));
+  model_ = Napi::Persistent(classes(env).model.New({argument}));
   if (!info[1].IsObject()) return;
   const auto options = info[1].As<Napi::Object>();
   if (options.Get("latencyUs").IsArray()) {
@@ -169,7 +164,7 @@ Napi::Value WorldObject::add_node(const Napi::CallbackInfo& info) {
   }
   Making making{holder_};
   making.node = &holder_->world->add_node(text_at(info, 0), addresses);
-  return holder_->node_class.New({Napi::External<Making>::New(env, &making)});
+  return classes(env).node.New({Napi::External<Making>::New(env, &making)});
 }
 
 // (habits)
@@ -178,7 +173,7 @@ Napi::Value WorldObject::add_client(const Napi::CallbackInfo& info) {
   if (closed(env, holder_)) return env.Undefined();
   Making making{holder_};
   making.client = &holder_->world->add_client(habits_of(info[0]));
-  return holder_->client_class.New({Napi::External<Making>::New(env, &making)});
+  return classes(env).client.New({Napi::External<Making>::New(env, &making)});
 }
 
 // (from, to, minimumUs, maximumUs)

@@ -17,7 +17,7 @@ class AttachStage {
 
   explicit AttachStage(const DiskImage& image)
       : world_(1), copy_(world_, "alpha", {"beta", "gamma"}, fixture::Fresh::kBlank) {
-    sim::EnginePages::use(nullptr);
+    sim::use_engine_pages();
     image.put(disk());
   }
 

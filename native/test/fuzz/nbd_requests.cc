@@ -27,7 +27,7 @@ class Stage final : public io::BatchHandler {
         client_(world_),
         backend_(io_, kDeviceBytes),
         server_(io_, pool_, backend_) {
-    sim::EnginePages::use(nullptr);
+    sim::use_engine_pages();
     BM_ASSERT(pool_.init(kPoolBytes).ok());
     backend_.record = false;
     io_.set_handler(this);

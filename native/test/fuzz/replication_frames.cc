@@ -133,7 +133,7 @@ class Intrusion {
         alpha_(world_, "alpha", {"beta", "gamma"}, fixture::Fresh::kBlank),
         stranger_(world_),
         client_(alpha_) {
-    sim::EnginePages::use(nullptr);
+    sim::use_engine_pages();
     AttachStage::formatted().put(world_.disk(alpha_.disk));
   }
 
