@@ -15,6 +15,9 @@ import { root, run } from './lib/tools.mjs';
 const TALLY = join(root, 'test', 'sim', 'tally.json');
 const SEEDS_FOR_EVERY_FAULT = 200;
 const SHOWN_FAILURES = 20;
+// What each seed has at least; one that has less shows nothing.
+const LEAST_OPERATIONS = 2000;
+const LEAST_FAULTS = 20;
 
 function parse() {
   const { values } = parseArgs({
@@ -65,19 +68,33 @@ class Totals {
   faults = {};
   hits = {};
 
+  /** Answers what is wrong with it, if anything. */
   add(outcome) {
-    if (outcome.failure === undefined) this.clean += 1;
-    else this.failures.push(outcome);
+    const failure = outcome.failure ?? tooLittle(outcome);
+    if (failure === undefined) this.clean += 1;
+    else this.failures.push({ seed: outcome.seed, failure });
     this.operations += outcome.operations ?? 0;
     this.busyMs += outcome.ms ?? 0;
     this.virtualMs += outcome.virtualMs ?? 0;
     sum(this.faults, outcome.faults ?? {});
     sum(this.hits, outcome.hits ?? {});
+    return failure;
+  }
+
+  /** Seeds, of one core's time. */
+  get perSecond() {
+    return this.busyMs === 0 ? 0 : (1000 * this.done) / this.busyMs;
   }
 
   get done() {
     return this.clean + this.failures.length;
   }
+}
+
+function tooLittle({ operations, faults }) {
+  const made = Object.values(faults).reduce((total, count) => total + count, 0);
+  if (operations >= LEAST_OPERATIONS && made >= LEAST_FAULTS) return undefined;
+  return `the harness came only to ${operations} operations and ${made} faults`;
 }
 
 function sum(totals, counts) {
@@ -88,9 +105,9 @@ function say(text) {
   process.stdout.write(`${text}\n`);
 }
 
-function sayFailure(outcome, replay) {
-  say(`seed ${outcome.seed} failed: ${outcome.failure.split('\n').slice(0, 6).join('\n  ')}`);
-  say(`  again: npm run sim -- --seed ${outcome.seed} --trace${replay}`);
+function sayFailure(seed, failure, replay) {
+  say(`seed ${seed} failed: ${failure.split('\n').slice(0, 6).join('\n  ')}`);
+  say(`  again: npm run sim -- --seed ${seed} --trace${replay}`);
 }
 
 /** Ten seconds apart; on a terminal in place, each second. */
@@ -114,13 +131,13 @@ function list(counts) {
 }
 
 function summarize(totals, seconds) {
-  const perCore = totals.busyMs === 0 ? 0 : (1000 * totals.done) / totals.busyMs;
+  const perCore = totals.perSecond.toFixed(1);
   const operations = Math.round(totals.operations / Math.max(1, totals.done));
   say(`faults: ${list(totals.faults)}`);
   say(`what they hit: ${list(totals.hits)}`);
   say(
     `${totals.clean} seeds clean, ${totals.failures.length} failed in ${seconds.toFixed(1)} s ` +
-      `(${perCore.toFixed(1)} a second on one core, ${operations} client operations each)`,
+      `(${perCore} a second on one core by CPU time, ${operations} client operations each)`,
   );
 }
 
@@ -139,10 +156,21 @@ function keepTally(options, totals) {
     to: options.from + options.count - 1,
     clean: totals.clean,
     failed: totals.failures.length,
+    failedSeeds: totals.failures.map(({ seed }) => seed),
+    perSecond: Math.round(totals.perSecond * 10) / 10,
   });
   writeFileSync(TALLY, `[\n${entries.map((one) => `  ${JSON.stringify(one)}`).join(',\n')}\n]\n`);
-  const all = entries.reduce((total, one) => total + one.clean, 0);
-  say(`${all} seeds clean in the tally`);
+  say(`${distinctClean(entries)} different seeds clean in the tally`);
+}
+
+/** Seeds that some run had clean; one that several had counts once. */
+function distinctClean(entries) {
+  const clean = new Set();
+  for (const { from, to, failedSeeds } of entries) {
+    const failed = new Set(failedSeeds);
+    for (let seed = from; seed <= to; seed += 1) if (!failed.has(seed)) clean.add(seed);
+  }
+  return clean.size;
 }
 
 async function main() {
@@ -157,10 +185,10 @@ async function main() {
   const begun = Date.now();
   const progress = options.count > 1 ? showProgress(totals, options.count) : undefined;
   const onOutcome = (outcome) => {
-    totals.add(outcome);
+    const failure = totals.add(outcome);
     if (outcome.trace !== undefined) say(outcome.trace);
-    if (outcome.failure !== undefined && totals.failures.length <= SHOWN_FAILURES) {
-      sayFailure(outcome, replay);
+    if (failure !== undefined && totals.failures.length <= SHOWN_FAILURES) {
+      sayFailure(outcome.seed, failure, replay);
     }
     return true;
   };

@@ -75,6 +75,8 @@ export interface RawDevice {
   keepAlive(keep: boolean): void;
   /** From `attached` on. */
   metadata(): Metadata;
+  /** Another number means that metadata() has changed. */
+  metadataRevision(): number;
   statistics(): DeviceStatistics;
   /** What the system did not permit, from `attached` on. */
   warnings(): string[];

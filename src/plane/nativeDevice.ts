@@ -60,6 +60,7 @@ export class NativeDevice implements DevicePlane {
   private ended = false;
   private servedPath: string | undefined;
   private options: DeviceOptions;
+  private known: { readonly revision: number; readonly metadata: Metadata } | undefined;
 
   private constructor(
     private readonly host: DeviceHost,
@@ -98,7 +99,11 @@ export class NativeDevice implements DevicePlane {
   }
 
   metadata(): Metadata {
-    return this.raw.metadata();
+    const revision = this.raw.metadataRevision();
+    if (this.known?.revision !== revision) {
+      this.known = { revision, metadata: this.raw.metadata() };
+    }
+    return this.known.metadata;
   }
 
   statistics(): DeviceStatistics {

@@ -14,8 +14,10 @@ import type { Action } from './story';
 import { Violation } from './violation';
 
 const MOST_ACTIONS = 400;
+/** Of the operations that a burst has if all have the same; not all of them get to be asked. */
+const LARGEST_SHARE = 3;
 /** After the last fault that is wanted, so many operations are let through at a time. */
-const LATE_SHARE = 100;
+const LATE_SHARE = 200;
 /** To find an action that makes sense now. */
 const MOST_TRIES = 20;
 
@@ -125,7 +127,7 @@ class History {
     const { faults, operations } = this.plan;
     const left = Math.max(1, operations - this.cluster.world.operations());
     const bursts = (2 * Math.max(0, faults - faultCount)) / this.plan.burst;
-    return dice.between(1, bursts < 1 ? LATE_SHARE : Math.ceil((2 * left) / bursts));
+    return dice.between(1, bursts < 1 ? LATE_SHARE : Math.ceil((LARGEST_SHARE * left) / bursts));
   }
 
   private letClientsAsk(): void {
