@@ -100,6 +100,7 @@ const WAITS = [
   'lostWrites',
   'noSource',
   'newerIsInconsistent',
+  'sourceOutdated',
   'waitsForPrimary',
   'waitsForOtherResync',
   'clientsSawOther',

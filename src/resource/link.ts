@@ -186,6 +186,7 @@ export class Link {
     const patch = preparation(verdict, device.metadata(), this.slot, heard.identity);
     if (patch !== undefined) await this.core.updateMetadata(patch);
     if (target) gate.propose({ diskState: 'Inconsistent' });
+    else if (patch?.outdated === false) gate.propose({ diskState: 'UpToDate' });
     this.checkFresh(true);
   }
 

@@ -7,7 +7,8 @@
  *
  * A target is Inconsistent before the first block arrives. A source remembers in its bitmapUuid
  * towards the target which generation the target began from: an interrupted resync then goes
- * on by the bits that are left, also one that was ordered against the generations.
+ * on by the bits that are left, also one that was ordered against the generations. A source is
+ * not Outdated any more: the handshake has found that nothing newer was seen.
  */
 import type { Metadata, MetadataPatch, PeerPatch, Slot } from '../plane/plane';
 import type { Verdict } from '../rules/handshake';
@@ -31,10 +32,12 @@ export function preparation(
   if (record?.outdated === true) change.outdated = false;
   const target = verdict.kind === 'resync' && verdict.direction === 'target';
   const declares = target && own.consistent;
-  if (!declares && Object.keys(change).length === 1) return undefined;
+  const current = verdict.kind === 'resync' && verdict.direction === 'source' && own.outdated;
+  if (!declares && !current && Object.keys(change).length === 1) return undefined;
   return {
     ifCurrentUuid: own.currentUuid,
     ...(declares ? { consistent: false } : {}),
+    ...(current ? { outdated: false } : {}),
     peers: [change],
   };
 }

@@ -117,6 +117,9 @@ const WAITING: Record<WaitReason, string> = {
   newerIsInconsistent:
     'the newer copy is Inconsistent: connect the node it was resynced from, ' +
     'or give it up with resync --full on it',
+  sourceOutdated:
+    'the copy to resync from is Outdated: connect a newer one, or take it with promote --force ' +
+    'there, when no node is Primary',
   waitsForPrimary: 'waits for the Primary',
   waitsForOtherResync: 'waits until the resync from another node has finished',
   clientsSawOther:

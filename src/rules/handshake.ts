@@ -24,6 +24,7 @@ export type WaitReason =
   | 'lostWrites'
   | 'noSource'
   | 'newerIsInconsistent'
+  | 'sourceOutdated'
   | 'waitsForPrimary'
   | 'waitsForOtherResync'
   | 'clientsSawOther';
@@ -76,7 +77,8 @@ export function decide(own: Identity, peer: Identity, nodes: number, protocol: P
   const meeting = { own, peer, nodes, protocol, relation: relate(own, peer) };
   for (const rule of RULES) {
     const verdict = rule(meeting);
-    if (verdict !== undefined) return amongSecondaries(meeting, verdict);
+    if (verdict === undefined) continue;
+    return amongSecondaries(meeting, takeNothingOutdated(meeting, verdict));
   }
   return { kind: 'unrelated' };
 }
@@ -325,6 +327,17 @@ function orient({ own, peer }: Meeting, who: Side): [Identity, Identity] {
 function resyncTo(who: Side, by: Cover, markAll: boolean): ResyncVerdict {
   const direction = who === 'own' ? 'target' : 'source';
   return { kind: 'resync', direction, by, markAll, exchangeBitmaps: true };
+}
+
+/**
+ * A copy that is known to be older than another is no source, unless a Primary waits for it: then
+ * it has been found to have all that clients have seen.
+ */
+function takeNothingOutdated(meeting: Meeting, verdict: Verdict): Verdict {
+  if (verdict.kind !== 'resync') return verdict;
+  const [target, source] = orient(meeting, targetOf(verdict));
+  if (!source.outdated || target.exposedUuid !== 0n) return verdict;
+  return { kind: 'waits', why: 'sourceOutdated' };
 }
 
 /**

@@ -160,7 +160,8 @@ function appoint(story: Story, round: number): void {
   const ready = story.machines.filter((machine) => machine.isUp);
   const best = ready.filter((machine) => machine.state?.diskState === 'UpToDate');
   const force = round > 3 && best.length === 0;
-  const [machine] = best.length > 0 ? [story.dice.pick(best)] : ready;
+  const outdated = ready.filter((one) => one.state?.diskState === 'Outdated');
+  const [machine] = best.length > 0 ? [story.dice.pick(best)] : [...outdated, ...ready];
   if (machine === undefined) return;
   story.order(machine.command('promote', () => machine.resource.promote({ force })));
 }
@@ -277,6 +278,8 @@ function takeBack(story: Story, machine: Machine, round: number): void {
 /** Connected and waiting: a newer but unusable copy is given up; of none usable one is taken. */
 function unblock(story: Story, machine: Machine, other: Machine, round: number): void {
   const own = machine.state?.diskState;
+  // Its Outdated copy is all there is: it is taken by force, when nobody is Primary.
+  if (own === 'Outdated' && other.isPrimary) demote(story, other);
   if (own !== 'Inconsistent') return;
   const { diskState } = machine.peer(other);
   if (diskState === 'UpToDate' || diskState === 'Consistent') {

@@ -147,6 +147,15 @@ describe('preparation', () => {
     });
   });
 
+  test('a source is not Outdated any more', () => {
+    const verdict: ResyncVerdict = { ...resync, direction: 'source', markAll: false };
+    expect(preparation(verdict, metadata({ outdated: true }), 0, peer)).toEqual({
+      ifCurrentUuid: 9n,
+      outdated: false,
+      peers: [{ slot: 0, metGeneration: 1n, bitmapUuid: 7n }],
+    });
+  });
+
   test('nothing is written when nothing changes', () => {
     const record = { slot: 0, name: beta, bitmapUuid: 0n, generation: 3n };
     const met = { metGeneration: 1n, partedMs: 0, promotedApart: false };

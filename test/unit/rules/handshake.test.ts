@@ -177,6 +177,18 @@ const behind: Case[] = [
     target('bitmap'),
   ],
   ['and goes on with what its clients saw', lostSource(b), identity(newer), target('bitmap')],
+  [
+    'also when that was declared Outdated meanwhile',
+    lostSource(b),
+    identity({ ...newer, outdated: true, diskState: 'Outdated' }),
+    target('bitmap'),
+  ],
+  [
+    'nothing else is taken from a copy that is Outdated',
+    inconsistent(),
+    identity({ ...newer, outdated: true, diskState: 'Outdated' }),
+    { kind: 'waits', why: 'sourceOutdated' },
+  ],
   ['not with what was written elsewhere since', lostSource(c), identity(newer), sawOther],
   [
     'not with what may be missing after a crash',
