@@ -206,11 +206,14 @@ export class Machine {
     });
   }
 
-  /** As SIGTERM to the daemon: clients are cut and nothing is refused. */
+  /** As SIGTERM to the daemon: clients are cut, nothing is refused, and it ends in any case. */
   end(): Promise<void> {
     return this.command('end', async () => {
-      if (this.up !== undefined) await this.resource.close();
-      this.forget();
+      try {
+        if (this.up !== undefined) await this.resource.close();
+      } finally {
+        this.forget();
+      }
     });
   }
 
