@@ -1,34 +1,47 @@
 // The udev rules, run by udev itself over a loop device that stands for an nbd one, with /dev and
 // /run of its own. How real nbd devices and their partitions behave, only a guest shows.
 
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { repository, runOk } from '../support/systemProcess';
 
 const rules = readFileSync(join(repository, 'udev/65-blkmirror.rules'), 'utf8');
 const folder = mkdtempSync(join(tmpdir(), 'blkmirror-udev-'));
+const isRoot = process.getuid?.() === 0;
 /** Mounts, and a device with rules, need root. */
-const asRoot = process.getuid?.() === 0 && existsSync('/sys/block/loop0') ? test : test.skip;
+const asRoot = isRoot ? test : test.skip;
+/** Attached: udev's own rules call one without a file not ready. */
+let loop = '';
 
-/** $1: the folder with rules and environment. */
+/** $1: the folder with rules and environment; $2: the action; $3: the loop device. */
 const SCRIPT = `
 mount --make-rprivate / && mkdir -p /run/udev /run/blkmirror &&
 mount -t tmpfs tmpfs /run/udev && mount -t tmpfs tmpfs /run/blkmirror &&
 mkdir -p /run/udev/rules.d /run/blkmirror/udev /run/udev/dev &&
-cp "$1/65-blkmirror.rules" /run/udev/rules.d/ && cp "$1/loop0.env" /run/blkmirror/udev/ &&
-mknod /run/udev/dev/null c 1 3 && mknod /run/udev/dev/loop0 b 7 0 &&
-mount --bind /run/udev/dev /dev && udevadm test --action="$2" /sys/block/loop0 2>/dev/null`;
+cp "$1/65-blkmirror.rules" /run/udev/rules.d/ && cp "$1/$3.env" /run/blkmirror/udev/ &&
+mknod /run/udev/dev/null c 1 3 && cp --archive "/dev/$3" /run/udev/dev/ &&
+mount --bind /run/udev/dev /dev && udevadm test --action="$2" "/sys/block/$3" 2>/dev/null`;
 
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+beforeAll(async () => {
+  if (!isRoot) return;
+  const file = join(folder, 'disk');
+  writeFileSync(file, Buffer.alloc(1 << 20));
+  loop = basename((await runOk('losetup', ['--find', '--show', file])).trim());
+});
+
+afterAll(async () => {
+  if (loop !== '') await runOk('losetup', ['--detach', `/dev/${loop}`]);
+  rmSync(folder, { recursive: true, force: true });
+});
 
 /** What udev knows of the device after the event. */
 async function properties(environment: string, action = 'change'): Promise<Map<string, string>> {
   const standIn = rules.replace('KERNEL!="nbd[0-9]*"', 'KERNEL!="loop[0-9]*"');
   expect(standIn).not.toBe(rules);
   writeFileSync(join(folder, '65-blkmirror.rules'), standIn);
-  writeFileSync(join(folder, 'loop0.env'), environment);
-  const args = ['--mount', 'sh', '-c', SCRIPT, 'sh', folder, action];
+  writeFileSync(join(folder, `${loop}.env`), environment);
+  const args = ['--mount', 'sh', '-c', SCRIPT, 'sh', folder, action, loop];
   const lines = (await runOk('unshare', args)).split('\n');
   return new Map(
     lines.flatMap((line) => {
