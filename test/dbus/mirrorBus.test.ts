@@ -2,9 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import pino from 'pino';
-import { resolveBusAddress } from '../../src/dbus/busAddress';
-import { MirrorBus } from '../../src/dbus/mirrorBus';
+import type { MirrorBus } from '../../src/dbus/mirrorBus';
 import { MirrorError } from '../../src/model/errors';
 import { BusClient } from '../support/busClient';
 import { PrivateBus, until } from '../support/privateBus';
@@ -45,15 +43,7 @@ afterEach(async () => {
 });
 
 function newMirrorBus(on: PrivateBus = bus): MirrorBus {
-  const resolved = resolveBusAddress(on.address, {});
-  if (!resolved.ok) throw new Error(resolved.problem);
-  return new MirrorBus({
-    service: world.service,
-    addresses: resolved.addresses,
-    ownUid: process.getuid?.() ?? 0,
-    ready: Promise.resolve(),
-    log: pino({}, { write: (line: string) => void world.logged.push(line) }),
-  });
+  return world.mirrorBus(on.address);
 }
 
 function call(path: string, iface: string, ...rest: string[]): Promise<Outcome> {

@@ -2,10 +2,8 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import pino from 'pino';
-import { resolveBusAddress } from '../../src/dbus/busAddress';
 import { readMirrorInterfaces } from '../../src/dbus/interfaces';
-import { MirrorBus } from '../../src/dbus/mirrorBus';
+import type { MirrorBus } from '../../src/dbus/mirrorBus';
 import { POLKIT_ACTIONS } from '../../src/dbus/polkit';
 import { PolkitDaemon } from '../support/polkitDaemon';
 import { PrivateBus } from '../support/privateBus';
@@ -45,15 +43,7 @@ beforeEach(async () => {
   world = new ServiceWorld();
   world.configure('r0');
   await world.service.up('r0');
-  const resolved = resolveBusAddress(bus.address, {});
-  if (!resolved.ok) throw new Error(resolved.problem);
-  mirror = new MirrorBus({
-    service: world.service,
-    addresses: resolved.addresses,
-    ownUid: process.getuid?.() ?? 0,
-    ready: Promise.resolve(),
-    log: pino({}, { write: (line: string) => void world.logged.push(line) }),
-  });
+  mirror = world.mirrorBus(bus.address);
   await mirror.open();
 });
 

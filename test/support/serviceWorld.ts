@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
 import { getResource } from '../../src/config/load';
+import { resolveBusAddress } from '../../src/dbus/busAddress';
+import { MirrorBus } from '../../src/dbus/mirrorBus';
 import { MirrorService } from '../../src/service/mirrorService';
 import { Ports } from '../../src/service/ports';
 import { UpList } from '../../src/service/upList';
@@ -21,6 +23,7 @@ export class ServiceWorld {
   /** Opening the device of this resource fails with it. */
   readonly openErrors = new Map<string, Error>();
   service: MirrorService;
+  private readonly log = pino({}, { write: (line: string) => void this.logged.push(line) });
 
   constructor() {
     mkdirSync(join(this.folder, 'resources.d'));
@@ -46,13 +49,26 @@ export class ServiceWorld {
     return device;
   }
 
+  /** Its service on a bus; not opened yet. */
+  mirrorBus(address: string): MirrorBus {
+    const resolved = resolveBusAddress(address, {});
+    if (!resolved.ok) throw new Error(resolved.problem);
+    return new MirrorBus({
+      service: this.service,
+      addresses: resolved.addresses,
+      ownUid: process.getuid?.() ?? 0,
+      ready: Promise.resolve(),
+      log: this.log,
+    });
+  }
+
   async close(): Promise<void> {
     await this.service.close();
     rmSync(this.folder, { recursive: true, force: true });
   }
 
   private start(): MirrorService {
-    const log = pino({}, { write: (line: string) => void this.logged.push(line) });
+    const { log } = this;
     return new MirrorService({
       version: '9.9.9',
       nodeName: 'alpha',

@@ -2,9 +2,7 @@
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import pino from 'pino';
-import { resolveBusAddress } from '../../../src/dbus/busAddress';
-import { MirrorBus } from '../../../src/dbus/mirrorBus';
+import type { MirrorBus } from '../../../src/dbus/mirrorBus';
 import { MirrorError } from '../../../src/model/errors';
 import { PrivateBus, until } from '../../support/privateBus';
 import { ServiceWorld } from '../../support/serviceWorld';
@@ -21,15 +19,7 @@ afterAll(() => bus.remove());
 beforeEach(async () => {
   world = new ServiceWorld();
   world.configure('r0');
-  const resolved = resolveBusAddress(bus.address, {});
-  if (!resolved.ok) throw new Error(resolved.problem);
-  mirror = new MirrorBus({
-    service: world.service,
-    addresses: resolved.addresses,
-    ownUid: process.getuid?.() ?? 0,
-    ready: Promise.resolve(),
-    log: pino({}, { write: (line: string) => void world.logged.push(line) }),
-  });
+  mirror = world.mirrorBus(bus.address);
   await mirror.open();
   terminal = newTerminal();
 });
