@@ -100,7 +100,6 @@ export class PromotionDesk {
 
   /** The connection is gone: its consent, and the promise to it, with it. */
   onLost(peer: NodeName): void {
-    if (this.parked?.peer === peer) this.parked = undefined;
     if (this.round?.asked.delete(peer) === true) this.onAnswer(peer, this.round.id, undefined);
     this.release(peer);
   }
@@ -147,7 +146,7 @@ export class PromotionDesk {
   private onPrepare(claim: Claim): void {
     const refusal = this.objection(claim);
     if (refusal !== undefined) this.refuse(claim, refusal);
-    else if (this.consented === undefined) this.consent(claim);
+    else if (this.consented === undefined || this.isOfSame(claim)) this.consent(claim);
     else this.parked = claim;
   }
 
@@ -171,6 +170,11 @@ export class PromotionDesk {
     return round.phase === 'decided' || this.core.outranks(claim.peer);
   }
 
+  /** A node has one round at a time: its new claim says that the one consented to has ended. */
+  private isOfSame({ peer }: Claim): boolean {
+    return this.consented?.peer === peer;
+  }
+
   private consent(claim: Claim): void {
     if (this.round !== undefined) this.fail(this.round, giveWay(this.core, claim.peer));
     this.consented = claim;
@@ -182,7 +186,9 @@ export class PromotionDesk {
     this.send(claim.peer, { type: 'refuse', id: claim.id, code, message });
   }
 
+  /** Its round has ended, also where it still waited for another one's. */
   private release(peer: NodeName): void {
+    if (this.parked?.peer === peer) this.parked = undefined;
     if (this.consented?.peer !== peer) return;
     this.consented = undefined;
     const parked = this.parked;
