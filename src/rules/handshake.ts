@@ -331,13 +331,18 @@ function resyncTo(who: Side, by: Cover, markAll: boolean): ResyncVerdict {
 
 /**
  * A copy that is known to be older than another is no source, unless a Primary waits for it: then
- * it has been found to have all that clients have seen.
+ * it has been found to have all that clients have seen; or the only other copy is not newer.
  */
 function takeNothingOutdated(meeting: Meeting, verdict: Verdict): Verdict {
   if (verdict.kind !== 'resync') return verdict;
   const [target, source] = orient(meeting, targetOf(verdict));
   if (!source.outdated || target.exposedUuid !== 0n) return verdict;
-  return { kind: 'waits', why: 'sourceOutdated' };
+  return isRefuted(meeting) ? verdict : { kind: 'waits', why: 'sourceOutdated' };
+}
+
+/** Of two copies neither went on without the other: what is Outdated was not overtaken. */
+function isRefuted({ relation, nodes, protocol }: Meeting): boolean {
+  return nodes <= 2 && relation.kind === 'equal' && protocol !== 'A';
 }
 
 /**

@@ -16,8 +16,10 @@ type Criterion = (copy: Identity) => bigint;
 
 const FIRST: readonly Criterion[] = [
   (copy) => toRank(copy.role === 'Primary'),
-  (copy) => toRank(copy.wasUpToDate && !copy.outdated),
+  (copy) => toRank(copy.wasUpToDate),
 ];
+/** Of one generation it says nothing in B and C: what the other went on with would be newer. */
+const NOT_OUTDATED: Criterion = (copy) => toRank(!copy.outdated);
 const CRASHED_PRIMARY: Criterion = (copy) => toRank(copy.crashedPrimary);
 /** A killed process has lost nothing that was acknowledged in C: the kernel had it. */
 const KEPT: Criterion = (copy) => toRank(!mayLack(copy, 'C'));
@@ -26,9 +28,9 @@ const SEQUENCE: Criterion = (copy) => copy.writeSequence;
 const LOWER_SLOT: Criterion = (copy) => -BigInt(copy.rank);
 
 const CRITERIA: Readonly<Record<Protocol, readonly Criterion[]>> = {
-  A: [...FIRST, CRASHED_PRIMARY, SEQUENCE, STAYED_UP, LOWER_SLOT],
-  B: [...FIRST, STAYED_UP, CRASHED_PRIMARY, SEQUENCE, LOWER_SLOT],
-  C: [...FIRST, KEPT, STAYED_UP, CRASHED_PRIMARY, SEQUENCE, LOWER_SLOT],
+  A: [...FIRST, NOT_OUTDATED, CRASHED_PRIMARY, SEQUENCE, STAYED_UP, LOWER_SLOT],
+  B: [...FIRST, STAYED_UP, NOT_OUTDATED, CRASHED_PRIMARY, SEQUENCE, LOWER_SLOT],
+  C: [...FIRST, KEPT, STAYED_UP, NOT_OUTDATED, CRASHED_PRIMARY, SEQUENCE, LOWER_SLOT],
 };
 
 /** undefined: neither copy may be handed on. */

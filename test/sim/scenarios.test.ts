@@ -138,3 +138,18 @@ test(
     expect(crashes.every(({ answered, marked }) => answered === 0 || marked)).toBe(true);
   }),
 );
+
+test(
+  'a copy that was declared Outdated goes on with what the crashed Primary has lost',
+  outside(() => {
+    const story = mirror(3, SMALL);
+    const [alpha, beta] = pair(story);
+    write(story, 300);
+    story.crash(alpha, 'power');
+    until(story, () => beta.peer(alpha).connectionState !== 'Connected');
+    run(story, beta, 'outdate', () => beta.resource.outdate());
+    story.boot(alpha);
+    until(story, () => alpha.isUp && alpha.peer(beta).replicationState === 'SyncTarget');
+    compare(story);
+  }),
+);

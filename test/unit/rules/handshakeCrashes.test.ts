@@ -115,6 +115,27 @@ const CASES: readonly Case[] = [
     identity({ crashed: true, crashedMachine: true }),
     source,
   ],
+  [
+    'a copy that is Outdated, but of the same generation, before the Primary that lost its power',
+    identity({ outdated: true, diskState: 'Outdated' }),
+    identity({ crashed: true, crashedPrimary: true, crashedMachine: true, ...bits }),
+    source,
+    ['B', 'C'],
+  ],
+  [
+    'not in protocol A, where it may lack what was acknowledged',
+    identity({ outdated: true, diskState: 'Outdated' }),
+    identity({ crashed: true, crashedPrimary: true, crashedMachine: true, ...bits }),
+    target,
+    ['A'],
+  ],
+  [
+    'two copies that are Outdated, of the same generation: nothing newer is anywhere',
+    identity({ outdated: true, diskState: 'Outdated' }),
+    identity({ outdated: true, diskState: 'Outdated' }),
+    source,
+    ['B', 'C'],
+  ],
 ];
 
 test.each(CASES.map((row) => [row[0], row] as const))('%s', (_title, row) => {
@@ -125,4 +146,10 @@ test.each(CASES.map((row) => [row[0], row] as const))('%s', (_title, row) => {
     const swapped = swapVerdict(expected);
     expect(sameVerdict(decide(peer, own, 2, protocol), swapped)).toBe(true);
   }
+});
+
+test('with a third node a copy that is Outdated waits for the newer one', () => {
+  const own = identity({ outdated: true, diskState: 'Outdated' });
+  const peer = { ...identity({ crashed: true, crashedMachine: true, ...bits }), rank: 1 };
+  expect(decide(own, peer, 3, 'C')).toEqual({ kind: 'waits', why: 'sourceOutdated' });
 });
