@@ -61,6 +61,7 @@ export class ResyncCommands {
       throw new MirrorError('PeerIsPrimary', message);
     }
     const isPrimary = gate.snapshot().role === 'Primary';
+    if (!isPrimary) this.refuseBesidePrimary(peer);
     connection.hold('a full resync was asked for');
     try {
       await (isPrimary ? this.markAll(peer, true) : this.overtake(peer));
@@ -68,6 +69,15 @@ export class ResyncCommands {
       connection.resume();
     }
     return this.watch(peer);
+  }
+
+  /** A generation of its own would part this copy from the Primary. */
+  private refuseBesidePrimary(to: NodeName): void {
+    const { gate, name } = this.core;
+    const primary = [...gate.snapshot().peers].find(([, peer]) => peer.role === 'Primary')?.[0];
+    if (primary === undefined) return;
+    const message = `${primary} is Primary for ${name}: run resync ${name} --full --to ${to} there`;
+    throw new MirrorError('PeerIsPrimary', message);
   }
 
   /** Of two Secondaries the handshake would choose: a new generation makes this copy the source. */

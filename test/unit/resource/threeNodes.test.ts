@@ -97,6 +97,18 @@ test('three promotions at once: one wins', async () => {
   await world.reach(() => mirrored('alpha'));
 });
 
+test('a Secondary begins no generation of its own beside the Primary', async () => {
+  await world.upInSync();
+  await world.reach(() => node('beta').peer('gamma').connectionState === 'Connected');
+  const request = { full: true, to: 'gamma' as NodeName };
+  await expect(world.do(node('beta').resource.resync(request))).rejects.toMatchObject({
+    code: 'PeerIsPrimary',
+    message: 'alpha is Primary for r0: run resync r0 --full --to gamma there',
+  });
+  await world.clock.pass(2000);
+  expect(mirrored('alpha')).toBe(true);
+});
+
 test('split brain with one leaves the other connection alone', async () => {
   await world.upInSync();
   world.network.cut('alpha', 'gamma');
