@@ -63,6 +63,8 @@ class Model {
   // What is acknowledged from here on is so under this generation, which is durable where the
   // client asked.
   void enter(uint64_t uuid);
+  // Something was acknowledged under it, on this branch or before it began.
+  bool knows(uint64_t uuid) const { return generation_of(uuid) != kNone; }
   // Acknowledged writes since the branch began, under generations that came after this one; 0
   // when it is none of this branch.
   uint64_t acknowledged_after(uint64_t uuid) const;

@@ -14,6 +14,7 @@ Napi::Function ModelObject::define(Napi::Env env) {
                          InstanceMethod("failOver", &Self::fail_over),
                          InstanceMethod("settle", &Self::settle),
                          InstanceMethod("fork", &Self::fork),
+                         InstanceMethod("knows", &Self::knows),
                          InstanceMethod("acknowledgedAfter", &Self::acknowledged_after),
                          InstanceMethod("discard", &Self::discard),
                          InstanceMethod("save", &Self::save),
@@ -117,6 +118,13 @@ Napi::Value ModelObject::fork(const Napi::CallbackInfo& info) {
     return Napi::Number::New(env, double(number_at(info, 0)));
   }
   return Napi::Number::New(env, holder_->world->add_branch(std::move(made)));
+}
+
+// (branch, uuid) → whether
+Napi::Value ModelObject::knows(const Napi::CallbackInfo& info) {
+  const sim::Model* model = branch_at(info, 0);
+  if (model == nullptr) return info.Env().Undefined();
+  return Napi::Boolean::New(info.Env(), model->knows(bind::bigint_of(info[1])));
 }
 
 // (branch, uuid) → count

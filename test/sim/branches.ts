@@ -21,6 +21,8 @@ export interface Copy {
   branch: Branch;
   /** As its superblock had it when last seen. */
   uuid: bigint;
+  /** Those before it, newest first. */
+  history: readonly bigint[];
   /** Its node lost power since it was known to hold all: what was not flushed may be missing. */
   weak: boolean;
   /** It crashed since it was in sync: of two such copies rule 7 takes the last Primary's. */
@@ -49,6 +51,7 @@ export class Branches {
         name: machine.name,
         branch: 0,
         uuid: 0n,
+        history: [],
         weak: false,
         crashed: false,
         mixed: false,
@@ -65,7 +68,10 @@ export class Branches {
   /** Looks at what its superblock says. */
   see(machine: Machine): Copy {
     const copy = this.copy(machine);
-    if (machine.hasDisk) copy.uuid = machine.metadata().currentUuid;
+    if (!machine.hasDisk) return copy;
+    const { currentUuid, historyUuids } = machine.metadata();
+    copy.uuid = currentUuid;
+    copy.history = historyUuids;
     return copy;
   }
 
@@ -73,16 +79,19 @@ export class Branches {
   seeBefore(machine: Machine): void {
     const copy = this.copy(machine);
     const { currentUuid, historyUuids } = machine.metadata();
-    if (historyUuids[0] !== copy.uuid) copy.uuid = currentUuid;
+    if (historyUuids[0] === copy.uuid) return;
+    copy.uuid = currentUuid;
+    copy.history = historyUuids;
   }
 
   /** The copy, as it was when last seen, goes on without the others; `checked`: as it must be. */
   fork(machine: Machine, checked: boolean): Branch {
     const copy = this.copy(machine);
     const { lagging } = this;
-    const held = checked ? { uuid: copy.uuid, powerLost: copy.weak, lagging } : undefined;
+    const uuid = this.generationOf(copy);
+    const held = checked ? { uuid, powerLost: copy.weak, lagging } : undefined;
     const branch = this.model.fork(copy.branch, machine.node, DISK, held);
-    this.forks.set(branch, { parent: copy.branch, uuid: copy.uuid });
+    this.forks.set(branch, { parent: copy.branch, uuid });
     this.place(copy, branch);
     return branch;
   }
@@ -110,9 +119,14 @@ export class Branches {
     return count;
   }
 
+  /** What was begun by order and not written under says nothing: the last before it does. */
+  private generationOf({ branch, uuid, history }: Copy): bigint {
+    return [uuid, ...history].find((one) => this.model.knows(branch, one)) ?? uuid;
+  }
+
   /** Its own place and, for each branch it descends from, where it left that. */
   private ancestors(copy: Copy): { readonly branch: Branch; readonly uuid: bigint }[] {
-    const line = [{ branch: copy.branch, uuid: copy.uuid }];
+    const line = [{ branch: copy.branch, uuid: this.generationOf(copy) }];
     for (let fork = this.forks.get(copy.branch); fork !== undefined;) {
       line.push({ branch: fork.parent, uuid: fork.uuid });
       fork = this.forks.get(fork.parent);

@@ -192,6 +192,8 @@ export interface SimModel {
    * power and the branch is forked again (`powerLost`).
    */
   fork(branch: Branch, node: SimNode, path: string, held?: HeldBefore): Branch;
+  /** Something was acknowledged under this currentUuid, on the branch or before it began. */
+  knows(branch: Branch, uuid: bigint): boolean;
   /**
    * Acknowledged writes and zeroes of the branch since the fork whose Primary had a currentUuid
    * that came after `uuid` on the branch; 0 when `uuid` is none of them (then it is newer).

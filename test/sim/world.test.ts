@@ -149,6 +149,7 @@ test('a fork may be anything by force, but must hold what its generation says', 
   client.drop();
   alpha.node.crash('process');
   expect(world.model.acknowledgedAfter(0, 0x1230n)).toBeGreaterThan(0);
+  expect([0x1230n, 0x9999n].map((uuid) => world.model.knows(0, uuid))).toEqual([true, false]);
   const held = { uuid: 0x1230n, powerLost: false };
   const branch = world.model.fork(0, beta.node, DISK, held);
   expect(world.violation()).toBe('');
