@@ -90,8 +90,16 @@ export class PeerReview {
     const { role, replicationState, diskState } = gate.peer(peer);
     if (!this.diskHolds(settled.verdict, role, diskState)) return 'a backing disk came or went';
     const secondaries = role !== 'Primary' && gate.snapshot().role !== 'Primary';
+    if (secondaries && this.misses(peer)) return 'the peer misses what a Primary wrote';
     const yields = secondaries && isResync(replicationState) && this.core.knowsPrimary(peer);
     return yields ? 'the Primary resyncs' : undefined;
+  }
+
+  /** Of Secondaries that were in sync a Primary goes on with this one only, as it has told. */
+  private misses(peer: NodeName): boolean {
+    if (this.core.config.nodes.length <= 2) return false;
+    const left = this.core.peerStatistics(peer)?.outOfSyncBytes ?? 0n;
+    return left > 0n && this.core.gate.peer(peer).replicationState === 'Established';
   }
 }
 

@@ -60,6 +60,9 @@ function mirror(seed: number, changes: Partial<Plan> = {}): Story {
   return story;
 }
 
+/** As drawn of two, but with a third node. */
+const THREE = { ...SMALL, nodes: 3 };
+
 function pair(story: Story): [Machine, Machine] {
   return [story.cluster.named('alpha'), story.cluster.named('beta')];
 }
@@ -70,6 +73,13 @@ function run(story: Story, machine: Machine, name: string, command: () => Promis
 
 function until(story: Story, condition: () => boolean): void {
   expect(story.cluster.until(condition, WAIT_US)).toBe(true);
+}
+
+/** Its clients hang up first. */
+function demote(story: Story, machine: Machine): void {
+  story.crew.leave(machine);
+  story.cluster.pass(10_000);
+  run(story, machine, 'demote', () => machine.resource.demote());
 }
 
 function write(story: Story, operations: number): void {
@@ -151,5 +161,30 @@ test(
     story.boot(alpha);
     until(story, () => alpha.isUp && alpha.peer(beta).replicationState === 'SyncTarget');
     compare(story);
+  }),
+);
+
+test(
+  'a Secondary that the Primary lost for a while becomes Primary itself',
+  outside(() => {
+    const story = mirror(4, THREE);
+    const { world } = story.cluster;
+    const [alpha] = pair(story);
+    demote(story, alpha);
+    heal(story);
+    const [first] = story.primaries;
+    if (first === undefined) throw new Error('nobody is Primary');
+    const [lost, other] = story.cluster.others(first) as [Machine, Machine];
+    const linked = (): boolean => lost.peer(other).replicationState === 'Established';
+    expect(linked()).toBe(true);
+    world.setCut(first.node, lost.node, true);
+    write(story, 50);
+    until(story, () => first.peer(lost).connectionState !== 'Connected');
+    world.setCut(first.node, lost.node, false);
+    until(story, () => lost.peer(first).replicationState === 'Established');
+    demote(story, first);
+    run(story, lost, 'promote', () => lost.resource.promote({ force: false }));
+    compare(story);
+    expect(lost.isPrimary).toBe(true);
   }),
 );
