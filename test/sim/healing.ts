@@ -99,6 +99,7 @@ function isMirror(primary: Machine, other: Machine): boolean {
 
 /** One look at everything that keeps the copies apart. */
 function nudge(story: Story, visit: Visit): void {
+  const whole = story.machines.every((machine) => machine.isUp);
   for (const machine of story.machines) restart(story, machine, visit.round);
   if (visit.round > 0) resumeIo(story);
   const [first, ...more] = story.primaries;
@@ -107,7 +108,8 @@ function nudge(story: Story, visit: Visit): void {
     if (!machine.isUp) continue;
     for (const other of story.cluster.others(machine)) reconcile(story, machine, other, visit);
   }
-  if (first === undefined) appoint(story, visit.round);
+  // A promotion would have who is still on its way fenced, and shot again.
+  if (first === undefined && (whole || visit.round > ROUNDS_ALONE)) appoint(story, visit.round);
 }
 
 /** A copy that failed is attached anew, a daemon that could not bring it up tries again. */
@@ -133,10 +135,13 @@ function bringUp(story: Story, machine: Machine): void {
     story.order(machine.start());
     return;
   }
-  giveUp(story, machine, async () => {
-    await machine.create(true);
-    await machine.start();
-  });
+  giveUp(story, machine, () => createAnew(machine));
+}
+
+/** It may die in between. */
+async function createAnew(machine: Machine): Promise<void> {
+  await machine.create(true);
+  if (machine.running) await machine.start();
 }
 
 /** No fault is left: whoever was not fenced is not Primary, or is demoted now. */
@@ -252,8 +257,7 @@ function recreate(story: Story, machine: Machine, other: Machine): void {
   }
   giveUp(story, machine, async () => {
     await machine.down();
-    await machine.create(true);
-    await machine.start();
+    if (machine.running) await createAnew(machine);
   });
 }
 
