@@ -55,6 +55,9 @@ export const NEEDED_TO_TEST = [
 /** What `npm run fuzz` needs besides. */
 export const NEEDED_TO_FUZZ = ['clang-19', 'llvm-19', 'libclang-rt-19-dev'];
 
+/** What `npm run bench` needs besides. */
+export const NEEDED_TO_BENCH = ['nbdkit', 'socat', 'debian-archive-keyring'];
+
 export function missingPackages(wanted) {
   const query = spawnSync(
     'dpkg-query',

@@ -22,6 +22,8 @@ export interface ClusterSpec {
   readonly diskBytes?: number;
   /** Sections put into every resource's file, as text. */
   readonly options?: string;
+  /** Put after `create-md RESOURCE`. */
+  readonly createWords?: readonly string[];
   /** Disks in memory, for tests that are about something else. */
   readonly tmpfs?: boolean;
   /** Loop devices on top of the files. */
@@ -131,7 +133,8 @@ export class Cluster {
   }
 
   async bringUp(resource: string): Promise<void> {
-    await Promise.all(this.nodes.map((node) => node.must('create-md', resource)));
+    const words = ['create-md', resource, ...(this.spec.createWords ?? [])];
+    await Promise.all(this.nodes.map((node) => node.must(...words)));
     await Promise.all(this.nodes.map((node) => node.up(resource)));
   }
 

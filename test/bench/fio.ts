@@ -1,0 +1,97 @@
+// One run of fio against one contender: what it printed, and the processor time beside it.
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { runOk } from '../support/systemProcess';
+import { childrenTimeUs, machineTimeUs, processorTimeUs } from './contender';
+import type { Contender } from './contender';
+
+export interface Sample {
+  readonly iops: number;
+  readonly mibPerSecond: number;
+  /** Of completion, in microseconds; of reads and writes together the slower. */
+  readonly p50Us: number;
+  readonly p99Us: number;
+  readonly p999Us: number;
+  /** Processor time of all the contender's processes for each operation. */
+  readonly cpuUsPerOp: number;
+  /** Processor time taken by others, in percent of one core. */
+  readonly othersPercent: number;
+}
+
+export interface Work {
+  readonly fioWords: readonly string[];
+  readonly sizeBytes: number;
+  readonly seconds?: number;
+}
+
+interface Direction {
+  readonly iops: number;
+  readonly bw_bytes: number;
+  readonly total_ios: number;
+  readonly clat_ns: { readonly percentile?: Readonly<Record<string, number>> };
+}
+
+interface Job {
+  readonly read: Direction;
+  readonly write: Direction;
+}
+
+const MIB = 1024 * 1024;
+const SPARE_MS = 60_000;
+
+export async function measure(contender: Contender, work: Work): Promise<Sample> {
+  const before = times(contender);
+  const start = performance.now();
+  const words = [...workWords(work), '--name=bench', ...contender.fioWords];
+  const jobs = await runFio(words, work.seconds ?? 60);
+  const wallUs = (performance.now() - start) * 1000;
+  const after = times(contender);
+  const all = jobs.flatMap(({ read, write }) => [read, write]);
+  const sum = (of: (one: Direction) => number): number =>
+    all.reduce((total, one) => total + of(one), 0);
+  const worst = (percent: string): number =>
+    Math.max(...all.map(({ clat_ns }) => clat_ns.percentile?.[percent] ?? 0)) / 1000;
+  const share = contender.jobsPerOperation ?? 1;
+  const serversUs = after.serversUs - before.serversUs;
+  const othersUs = after.machineUs - before.machineUs - serversUs - (after.ownUs - before.ownUs);
+  return {
+    iops: sum((one) => one.iops) / share,
+    mibPerSecond: sum((one) => one.bw_bytes) / MIB / share,
+    p50Us: worst('50.000000'),
+    p99Us: worst('99.000000'),
+    p999Us: worst('99.900000'),
+    cpuUsPerOp: (serversUs / sum((one) => one.total_ios)) * share,
+    othersPercent: Math.max(0, (othersUs / wallUs) * 100),
+  };
+}
+
+/** Every job's result, in fio's order. */
+export async function runFio(words: readonly string[], seconds: number): Promise<readonly Job[]> {
+  const folder = mkdtempSync(join(tmpdir(), 'blkmirror-fio-'));
+  try {
+    const own = ['--name=global', '--output-format=json', '--thread', `--aux-path=${folder}`];
+    const options = { deadlineMs: seconds * 1000 + SPARE_MS };
+    const text = await runOk('fio', [...own, ...words], options);
+    // fio may put warnings before the object.
+    const { jobs } = JSON.parse(text.slice(text.indexOf('{'))) as { jobs: readonly Job[] };
+    return jobs;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function workWords({ fioWords, sizeBytes, seconds }: Work): readonly string[] {
+  const time = seconds === undefined ? [] : ['--time_based', `--runtime=${seconds}`];
+  return [`--size=${sizeBytes}`, '--norandommap', '--randrepeat=0', ...time, ...fioWords];
+}
+
+function times(contender: Contender): { serversUs: number; machineUs: number; ownUs: number } {
+  const { user, system } = process.cpuUsage();
+  return {
+    serversUs: processorTimeUs(contender.pids),
+    machineUs: machineTimeUs(),
+    ownUs: childrenTimeUs() + user + system,
+  };
+}
