@@ -36,7 +36,10 @@ const nodeGlobals = Object.fromEntries(
 
 export default tseslint.config(
   {
-    ignores: ['dist/', 'node_modules/', 'native/', 'build-native/', 'coverage/', 'packaging/out/'],
+    ignores: [
+      ...['dist/', 'node_modules/', 'native/', 'build-native/', 'build-vm/', 'coverage/'],
+      'packaging/out/',
+    ],
   },
   js.configs.recommended,
   {

@@ -1,6 +1,7 @@
-// npm run setup [--for-tests]: makes a fresh clone runnable, and does nothing where it already is.
-// In order: Debian packages, npm ci, addon, TypeScript, runnable programs. A step is left out when
-// the stamp in its output matches its inputs. Plain Node: runs before any npm package is there.
+// npm run setup [--for-tests | --for-vm]: makes a fresh clone runnable, and does nothing where it
+// already is. In order: Debian packages, npm ci, addon, TypeScript, runnable programs. A step is
+// left out when the stamp in its output matches its inputs. Plain Node: runs before any npm
+// package is there.
 
 import {
   buildNative,
@@ -15,6 +16,8 @@ import {
 import {
   installPackages,
   missingPackages,
+  NEEDED_FOR_GUESTS,
+  NEEDED_TO_PACKAGE,
   NEEDED_TO_RUN,
   NEEDED_TO_TEST,
 } from './lib/packages.mjs';
@@ -22,9 +25,14 @@ import { filesBelow, hashOf, runQuietly, stampMatches, writeStamp } from './lib/
 
 const NPM_STAMP = 'node_modules/.blkmirror-inputs';
 const forTests = process.argv.includes('--for-tests');
+const forGuests = process.argv.includes('--for-vm');
 
 function debianPackages() {
-  const wanted = forTests ? [...NEEDED_TO_RUN, ...NEEDED_TO_TEST] : NEEDED_TO_RUN;
+  const wanted = [
+    ...NEEDED_TO_RUN,
+    ...(forTests ? NEEDED_TO_TEST : []),
+    ...(forGuests ? [...NEEDED_TO_PACKAGE, ...NEEDED_FOR_GUESTS] : []),
+  ];
   const missing = missingPackages(wanted);
   return missing.length === 0 || installPackages(missing);
 }
@@ -91,7 +99,7 @@ function setup() {
 
 if (!setup()) {
   // What runs the tests reads this line, also when there was nothing to run.
-  if (forTests) say('0 passed, 1 failed');
+  if (forTests || forGuests) say('0 passed, 1 failed');
   process.exitCode = 1;
 } else if (process.env['npm_lifecycle_event'] === 'setup') {
   say('blkmirror is ready. See it at work with `npm run demo`; README.md shows the first mirror.');

@@ -52,6 +52,9 @@ export const NEEDED_TO_TEST = [
   'libxml2-utils',
 ];
 
+/** What `npm run test:vm` needs besides, beyond what packaging does. */
+export const NEEDED_FOR_GUESTS = ['qemu-system-x86', 'mmdebstrap', 'e2fsprogs', 'util-linux'];
+
 /** What `npm run fuzz` needs besides. */
 export const NEEDED_TO_FUZZ = ['clang-19', 'llvm-19', 'libclang-rt-19-dev'];
 
