@@ -11,7 +11,10 @@
 
 namespace blkmirror::engine {
 
-Attach::Attach(Parts& parts) : parts_(parts) { waiter_.owner = this; }
+Attach::Attach(Parts& parts) : parts_(parts) {
+  waiter_.owner = flush_op_.owner = this;
+  flush_op_.complete = data_flushed;
+}
 
 void Attach::start(const AttachSpec& spec, Completion& completion) {
   if (!possible()) {
@@ -164,14 +167,32 @@ void Attach::mark_hot_extents() {
 
 void Attach::bits_saved(meta::Waiter& waiter, int error) {
   auto& attach = *static_cast<Attach*>(waiter.owner);
-  meta::ActivityLog& log = *attach.log_;
   if (!attach.check(error, "writing the bitmap")) return;
+  if (attach.log_->next_hot(0) < attach.log_->extent_count()) {
+    attach.parts_.disk_io.flush(attach.spec_.data_disk, attach.flush_op_);
+  } else {
+    attach.cool_extents();
+  }
+}
+
+// A process that was killed left its last writes in the disk's cache: this copy may be the source
+// of the resync that clears their bits, and lose its power after that.
+void Attach::data_flushed(io::Op& op, int32_t result) {
+  auto& attach = *static_cast<Attach*>(op.owner);
+  if (!attach.check(result < 0 ? -result : 0, "flushing the backing disk")) return;
+  attach.cool_extents();
+}
+
+void Attach::cool_extents() {
+  BM_ASSERT(log_ != nullptr);
+  BM_ASSERT(running());
+  meta::ActivityLog& log = *log_;
   for (uint64_t extent = log.next_hot(0); extent < log.extent_count();
        extent = log.next_hot(extent + 1)) {
     log.cool(extent);
   }
-  attach.waiter_.done = log_cooled;
-  log.commit(attach.waiter_);
+  waiter_.done = log_cooled;
+  log.commit(waiter_);
 }
 
 void Attach::log_cooled(meta::Waiter& waiter, int error) {

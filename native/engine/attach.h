@@ -1,6 +1,7 @@
 // Attaching: superblock, activity log and bitmap are read and checked; what was hot at a crash
-// becomes durable bits towards every peer (rule 7) before anything else happens; new peers get
-// slots with everything out of sync; the generation is raised.
+// becomes durable bits towards every peer (rule 7) before anything else happens, and is durable
+// itself before it cools (rule 3); new peers get slots with everything out of sync; the generation
+// is raised.
 //
 // Also attaches again after a detach. What runs meanwhile keeps using what it has in memory of the
 // old attach; everything changes at once at the end. Under a running Primary the copy is durably
@@ -41,6 +42,7 @@ class Attach {
   static void log_read(meta::Waiter& waiter, int error);
   static void bitmap_read(meta::Waiter& waiter, int error);
   static void bits_saved(meta::Waiter& waiter, int error);
+  static void data_flushed(io::Op& op, int32_t result);
   static void log_cooled(meta::Waiter& waiter, int error);
   static void superblock_saved(meta::Waiter& waiter, int error);
 
@@ -53,6 +55,7 @@ class Attach {
   bool keeps_peers() const;
   void take_over();
   void mark_hot_extents();
+  void cool_extents();
   bool caches_kept() const;
   void finish(int error, const char* what);
 
@@ -69,6 +72,7 @@ class Attach {
   std::unique_ptr<meta::Bitmap> bitmap_;
   Completion* completion_ = nullptr;
   meta::Waiter waiter_;
+  io::Op flush_op_;
 };
 
 }  // namespace blkmirror::engine

@@ -188,3 +188,22 @@ test(
     expect(lost.isPrimary).toBe(true);
   }),
 );
+
+test(
+  'killed, resynced from, then without power: what the killed process wrote is still there',
+  outside(() => {
+    const story = mirror(5, { ...SMALL, metaDisk: '/meta' });
+    const [alpha, beta] = pair(story);
+    write(story, 300);
+    story.crash(alpha, 'process');
+    story.crash(beta, 'process');
+    story.boot(alpha);
+    story.boot(beta);
+    until(story, () => alpha.isUp && alpha.peer(beta).replicationState === 'SyncSource');
+    until(story, () => alpha.peer(beta).replicationState === 'Established');
+    expect(alpha.outOfSyncBytes(beta)).toBe(0);
+    story.crash(alpha, 'power');
+    story.boot(alpha);
+    compare(story);
+  }),
+);
