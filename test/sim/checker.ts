@@ -146,7 +146,11 @@ export class Checker implements Observer {
     if (copying.before === copy.uuid) {
       throw new Violation(`${machine.name} is Consistent in the middle of a resync`);
     }
+    // A crash came after the end of the resync, or with it.
+    const { weak, crashed } = copy;
     this.adopt(copy, copying);
+    copy.weak ||= weak;
+    copy.crashed = crashed;
   }
 
   private left(machine: Machine): void {

@@ -18,6 +18,8 @@ const MOST_ACTIONS = 400;
 const LARGEST_SHARE = 3;
 /** After the last fault that is wanted, so many operations are let through at a time. */
 const LATE_SHARE = 200;
+/** The last handlers end; one may shoot a node that has ended. */
+const HANDLERS_US = 1_000_000;
 /** To find an action that makes sense now. */
 const MOST_TRIES = 20;
 
@@ -176,7 +178,9 @@ class History {
       story.crew.leave(machine);
       cluster.finish(machine.end(), 'the end');
     }
+    cluster.pass(HANDLERS_US);
     for (const machine of cluster.machines) {
+      if (!machine.running) machine.boot();
       cluster.finish(machine.start(), 'up after a clean end');
       if (machine.metadata().crashed) {
         throw new Violation(`a clean end of ${machine.name} counts as a crash`);
