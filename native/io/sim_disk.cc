@@ -8,11 +8,46 @@
 
 namespace blkmirror::io {
 
+namespace {
+
+constexpr size_t kPagesAtOnce = 64;
+
+// Pages that no disk uses. One thread.
+std::vector<std::byte*>& spare_pages() {
+  static auto* const spare = new std::vector<std::byte*>();
+  return *spare;
+}
+
+// With any contents.
+std::byte* take_page() {
+  std::vector<std::byte*>& spare = spare_pages();
+  if (spare.empty()) {
+    auto* more = static_cast<std::byte*>(
+        ::operator new(kPagesAtOnce * SimDisk::kPageBytes, std::align_val_t{SimDisk::kPageBytes}));
+    for (size_t i = 0; i < kPagesAtOnce; i++) spare.push_back(more + i * SimDisk::kPageBytes);
+  }
+  std::byte* page = spare.back();
+  spare.pop_back();
+  return page;
+}
+
+void give_page(std::byte*& page) {
+  if (page != nullptr) spare_pages().push_back(page);
+  page = nullptr;
+}
+
+}  // namespace
+
 SimDisk::SimDisk(uint64_t size_bytes, uint32_t block_bytes, SimRandom& random)
-    : size_bytes_(size_bytes), block_bytes_(block_bytes), random_(random) {
+    : size_bytes_(size_bytes),
+      block_bytes_(block_bytes),
+      random_(random),
+      chunks_((size_bytes / kPageBytes + kChunkPages) / kChunkPages) {
   BM_ASSERT(block_bytes == 512 || block_bytes == 4096);
   BM_ASSERT(size_bytes % block_bytes == 0);
 }
+
+SimDisk::~SimDisk() { forget_all(); }
 
 void SimDisk::read(uint64_t offset, std::byte* data, uint32_t length) const {
   BM_ASSERT(offset <= size_bytes_);
@@ -20,11 +55,11 @@ void SimDisk::read(uint64_t offset, std::byte* data, uint32_t length) const {
   while (length > 0) {
     const uint32_t inside = offset % kPageBytes;
     const uint32_t part = std::min(length, kPageBytes - inside);
-    const auto page = pages_.find(offset / kPageBytes);
-    if (page == pages_.end() || page->second.current == nullptr) {
+    const std::byte* page = peek(offset / kPageBytes);
+    if (page == nullptr) {
       std::memset(data, 0, part);
     } else {
-      std::memcpy(data, page->second.current.get() + inside, part);
+      std::memcpy(data, page + inside, part);
     }
     offset += part;
     data += part;
@@ -40,21 +75,25 @@ void SimDisk::write(uint64_t offset, const std::byte* data, uint32_t length, boo
   uint32_t done = 0;
   while (done < length) {
     const uint64_t number = (offset + done) / kPageBytes;
-    Page& page = pages_[number];
+    Page& page = at(number);
     const uint32_t inside = (offset + done) % kPageBytes;
     const uint32_t end = std::min(kPageBytes, inside + length - done);
     // A whole page over a clean one: what was there is wholly what the medium has.
     const bool replaced = end - inside == kPageBytes && !durable && page.dirty == 0;
-    if (replaced) page.stable = std::move(page.current);
-    if (replaced) page.dirty = 0xff;
+    if (replaced) {
+      give_page(page.stable);
+      page.stable = page.current;
+      page.current = nullptr;
+      page.dirty = 0xff;
+    }
     for (uint32_t at = inside; at < end; at += kSectorBytes, done += kSectorBytes) {
       if (done % block_bytes_ == 0) written_back = random_.chance(2);
       if (!replaced)
         write_sector(page, at, data == nullptr ? nullptr : data + done, durable, written_back);
     }
     if (replaced && data != nullptr) {
-      page.current = std::make_unique_for_overwrite<std::byte[]>(kPageBytes);
-      std::memcpy(page.current.get(), data + done - kPageBytes, kPageBytes);
+      page.current = take_page();
+      std::memcpy(page.current, data + done - kPageBytes, kPageBytes);
     }
     if (page.dirty == 0 || page.in_list) continue;
     page.in_list = true;
@@ -76,48 +115,55 @@ bool SimDisk::write_torn(uint64_t offset, const std::byte* data, uint32_t length
 
 void SimDisk::flush() {
   for (const uint64_t number : dirty_pages_) {
-    Page& page = pages_[number];
+    Page& page = at(number);
     BM_ASSERT(page.in_list);
     page.in_list = false;
     page.dirty = 0;
-    page.stable.reset();
+    give_page(page.stable);
   }
   dirty_pages_.clear();
 }
 
 uint64_t SimDisk::power_loss() {
   uint64_t lost = 0;
-  for (const uint64_t number : dirty_pages_) lost += lose(pages_[number]);
+  for (const uint64_t number : dirty_pages_) lost += lose(at(number));
   flush();
   BM_ASSERT(dirty_pages_.empty());
   return lost;
 }
 
 bool SimDisk::is_unflushed(uint64_t offset) const {
-  const auto page = pages_.find(offset / kPageBytes);
-  if (page == pages_.end()) return false;
-  return (page->second.dirty >> (offset % kPageBytes / kSectorBytes) & 1) != 0;
+  const Page* page = find(offset / kPageBytes);
+  if (page == nullptr) return false;
+  return (page->dirty >> (offset % kPageBytes / kSectorBytes) & 1) != 0;
+}
+
+const std::byte* SimDisk::peek(uint64_t number) const {
+  const Page* page = find(number);
+  return page == nullptr ? nullptr : page->current;
 }
 
 std::vector<uint64_t> SimDisk::written_pages() const {
   std::vector<uint64_t> numbers;
-  numbers.reserve(pages_.size());
-  for (const auto& [number, page] : pages_) {
-    if (page.current != nullptr) numbers.push_back(number);
+  for (uint64_t i = 0; i < chunks_.size(); i++) {
+    if (chunks_[i] == nullptr) continue;
+    for (uint64_t j = 0; j < kChunkPages; j++) {
+      if ((*chunks_[i])[j].current != nullptr) numbers.push_back(i * kChunkPages + j);
+    }
   }
-  std::sort(numbers.begin(), numbers.end());
   return numbers;
 }
 
 std::unique_ptr<SimDisk> SimDisk::copy_stable() const {
   auto copy = std::make_unique<SimDisk>(size_bytes_, block_bytes_, random_);
-  for (const uint64_t number : written_pages()) {
-    const Page& page = pages_.at(number);
-    Bytes& to = copy->pages_[number].current;
+  for (uint64_t number = 0; number <= size_bytes_ / kPageBytes; number++) {
+    const Page* page = find(number);
+    if (page == nullptr || (page->current == nullptr && page->stable == nullptr)) continue;
+    std::byte*& to = copy->at(number).current;
     for (uint32_t sector = 0; sector < kPageBytes / kSectorBytes; sector++) {
       const uint32_t inside = sector * kSectorBytes;
-      const Bytes& from = (page.dirty >> sector & 1) != 0 ? page.stable : page.current;
-      store(to, inside, from == nullptr ? nullptr : from.get() + inside);
+      const std::byte* from = (page->dirty >> sector & 1) != 0 ? page->stable : page->current;
+      store(to, inside, from == nullptr ? nullptr : from + inside);
     }
   }
   return copy;
@@ -126,14 +172,37 @@ std::unique_ptr<SimDisk> SimDisk::copy_stable() const {
 void SimDisk::restore(const SimDisk& from) {
   BM_ASSERT(from.size_bytes_ == size_bytes_);
   BM_ASSERT(!from.has_unflushed());
-  pages_.clear();
-  dirty_pages_.clear();
+  forget_all();
   for (const uint64_t number : from.written_pages()) {
-    const Bytes& bytes = from.pages_.at(number).current;
-    Bytes& mine = pages_[number].current;
-    mine = std::make_unique<std::byte[]>(kPageBytes);
-    std::memcpy(mine.get(), bytes.get(), kPageBytes);
+    std::byte*& mine = at(number).current;
+    mine = take_page();
+    std::memcpy(mine, from.peek(number), kPageBytes);
   }
+}
+
+void SimDisk::forget_all() {
+  for (auto& chunk : chunks_) {
+    if (chunk == nullptr) continue;
+    for (Page& page : *chunk) {
+      give_page(page.current);
+      give_page(page.stable);
+    }
+    chunk.reset();
+  }
+  dirty_pages_.clear();
+}
+
+SimDisk::Page& SimDisk::at(uint64_t number) {
+  BM_ASSERT(number / kChunkPages < chunks_.size());
+  std::unique_ptr<Chunk>& chunk = chunks_[number / kChunkPages];
+  if (chunk == nullptr) chunk = std::make_unique<Chunk>();
+  return (*chunk)[number % kChunkPages];
+}
+
+const SimDisk::Page* SimDisk::find(uint64_t number) const {
+  BM_ASSERT(number / kChunkPages < chunks_.size());
+  const Chunk* chunk = chunks_[number / kChunkPages].get();
+  return chunk == nullptr ? nullptr : &(*chunk)[number % kChunkPages];
 }
 
 // Each dirty block falls back to the medium's version, or its newest one made it there.
@@ -147,7 +216,7 @@ uint64_t SimDisk::lose(Page& page) {
     for (uint32_t sector = first; sector < first + sectors; sector++) {
       if ((page.dirty & (1u << sector)) == 0) continue;
       const uint32_t inside = sector * kSectorBytes;
-      const std::byte* old = page.stable == nullptr ? nullptr : page.stable.get() + inside;
+      const std::byte* old = page.stable == nullptr ? nullptr : page.stable + inside;
       store(page.current, inside, old);
     }
   }
@@ -162,23 +231,24 @@ void SimDisk::write_sector(Page& page, uint32_t inside, const std::byte* data, b
   if (durable) {
     page.dirty &= static_cast<uint8_t>(~bit);
   } else if (!was_dirty || written_back) {  // the version now replaced is on the medium
-    store(page.stable, inside, page.current == nullptr ? nullptr : page.current.get() + inside);
+    store(page.stable, inside, page.current == nullptr ? nullptr : page.current + inside);
     page.dirty |= bit;
   }
   store(page.current, inside, data);
 }
 
-void SimDisk::store(Bytes& page, uint32_t offset, const std::byte* data) {
+void SimDisk::store(std::byte*& page, uint32_t offset, const std::byte* data) {
   BM_ASSERT(offset % kSectorBytes == 0);
   BM_ASSERT(offset < kPageBytes);
   if (page == nullptr) {
     if (data == nullptr) return;
-    page = std::make_unique<std::byte[]>(kPageBytes);
+    page = take_page();
+    std::memset(page, 0, kPageBytes);
   }
   if (data == nullptr) {
-    std::memset(page.get() + offset, 0, kSectorBytes);
+    std::memset(page + offset, 0, kSectorBytes);
   } else {
-    std::memcpy(page.get() + offset, data, kSectorBytes);
+    std::memcpy(page + offset, data, kSectorBytes);
   }
 }
 

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <unordered_map>
 
 #include "base/assert.h"
 
@@ -11,55 +10,46 @@ namespace blkmirror::sim {
 
 namespace {
 
-constexpr uint64_t kPage = 4096;
+constexpr uint64_t kPage = io::SimDisk::kPageBytes;
+constexpr uint32_t kWords = kSector / 8;
 constexpr uint64_t kAlive = UINT64_MAX;
 
-const std::shared_ptr<ModelWrite>& nothing() {
-  static const auto write = std::make_shared<ModelWrite>(ModelWrite{0, 0, 0, true, 0, 0});
-  return write;
+uint64_t first_word(uint32_t tag, uint64_t block) {
+  return tag == 0 ? 0 : uint64_t{tag} << 32 | block;
 }
+
+// What is added to a word's index; 0 and a step of 0 for zeroes.
+uint64_t seed_of(uint64_t first) { return first * 0x9e3779b97f4a7c15u; }
 
 }  // namespace
 
 void fill_block(std::byte* data, uint32_t tag, uint64_t block) {
-  uint64_t words[kSector / 8] = {};
+  uint64_t words[kWords] = {};
   if (tag != 0) {
-    const uint64_t seed = (uint64_t{tag} << 32 | block) * 0x9e3779b97f4a7c15u;
-    words[0] = uint64_t{tag} << 32 | block;
-    for (uint32_t i = 1; i < kSector / 8; ++i) words[i] = seed + i;
+    words[0] = first_word(tag, block);
+    const uint64_t seed = seed_of(words[0]);
+    for (uint32_t i = 1; i < kWords; ++i) words[i] = seed + i;
   }
   std::memcpy(data, words, kSector);
 }
 
 uint32_t tag_of(const std::byte* data, uint64_t block) {
-  uint64_t word = 0;
-  std::memcpy(&word, data, sizeof word);
-  std::byte wanted[kSector];
-  const auto tag = static_cast<uint32_t>(word >> 32);
-  fill_block(wanted, tag, block);
-  return std::memcmp(wanted, data, kSector) == 0 ? tag : UINT32_MAX;
+  uint64_t words[kWords];
+  std::memcpy(words, data, kSector);
+  const auto tag = static_cast<uint32_t>(words[0] >> 32);
+  if (words[0] != first_word(tag, block)) return UINT32_MAX;
+  const uint64_t seed = tag == 0 ? 0 : seed_of(words[0]);
+  const uint64_t step = tag == 0 ? 0 : 1;
+  uint64_t wrong = 0;
+  for (uint64_t i = 1; i < kWords; ++i) wrong |= words[i] ^ (seed + i * step);
+  return wrong == 0 ? tag : UINT32_MAX;
 }
 
 Model::Model(uint64_t bytes)
-    : bytes_(bytes),
-      last_tag_(std::make_shared<uint32_t>(0)),
-      chunks_((bytes / kSector + kChunk - 1) / kChunk) {
+    : bytes_(bytes), last_tag_(std::make_shared<uint32_t>(0)), blocks_(bytes / kSector) {
   BM_ASSERT(bytes > 0);
   BM_ASSERT(bytes % kSector == 0);
-}
-
-Model::Versions& Model::at(uint64_t block) {
-  BM_ASSERT(block < bytes_ / kSector);
-  std::unique_ptr<Chunk>& chunk = chunks_[block / kChunk];
-  if (chunk == nullptr) chunk = std::make_unique<Chunk>();
-  return (*chunk)[block % kChunk];
-}
-
-const Model::Versions* Model::find(uint64_t block) const {
-  BM_ASSERT(block < bytes_ / kSector);
-  const Chunk* chunk = chunks_[block / kChunk].get();
-  if (chunk == nullptr || (*chunk)[block % kChunk].empty()) return nullptr;
-  return &(*chunk)[block % kChunk];
+  writes_.push_back({0, 0, 0, 0, 0, true});
 }
 
 void Model::enter(uint64_t uuid) {
@@ -84,63 +74,56 @@ uint64_t Model::acknowledged_after(uint64_t uuid) const {
   return sum;
 }
 
-std::shared_ptr<ModelWrite> Model::issue(uint64_t offset, uint64_t length, uint32_t tag,
-                                         bool durable) {
+WriteId Model::issue(uint64_t offset, uint64_t length, bool zeroes, bool durable) {
   BM_ASSERT(offset % kSector == 0);
   BM_ASSERT(length % kSector == 0);
-  auto write = std::make_shared<ModelWrite>();
-  write->first = offset / kSector;
-  write->count = length / kSector;
-  write->tag = tag;
-  write->durable = durable;
-  write->issued = now();
-  for (uint64_t i = 0; i < write->count; ++i) {
-    Versions& versions = at(write->first + i);
-    prune(versions);
-    versions.push_back({write, kAlive, false, 0, 0});
+  BM_ASSERT(offset + length <= bytes_);
+  Write write;
+  write.first = static_cast<uint32_t>(offset / kSector);
+  write.count = static_cast<uint32_t>(length / kSector);
+  write.tag = zeroes ? 0 : ++*last_tag_;
+  write.durable = durable;
+  write.issued = now();
+  writes_.push_back(write);
+  const auto id = static_cast<WriteId>(writes_.size() - 1);
+  for (uint32_t i = 0; i < write.count; ++i) {
+    Block& block = blocks_[write.first + i];
+    prune(block);
+    add_version(block.open, {kAlive, id, kNone, 0, 0});
   }
   in_flight_++;
-  return write;
+  return id;
 }
 
-void Model::acknowledge(const std::shared_ptr<ModelWrite>& write) {
-  BM_ASSERT(write->ended == UINT64_MAX);
-  write->ended = now();
+void Model::acknowledge(WriteId id) {
+  Write& write = writes_[id];
+  BM_ASSERT(write.ended == UINT64_MAX);
+  write.ended = now();
   acknowledged_++;
   generations_.back().acknowledged++;
   in_flight_--;
-  supersede(*write, false);
-  if (write->durable) {
-    supersede(*write, true);
-  } else {
-    volatile_.push_back(write);
-  }
+  supersede(id, write.durable);
+  if (!write.durable) volatile_.push_back(id);
 }
 
-void Model::give_up(ModelWrite& write) {
-  BM_ASSERT(write.ended == UINT64_MAX);
-  write.ended = now();
+void Model::give_up(WriteId id) {
+  BM_ASSERT(writes_[id].ended == UINT64_MAX);
+  writes_[id].ended = now();
   in_flight_--;
 }
 
 void Model::flushed(uint64_t issued) {
-  for (auto at = volatile_.begin(); at != volatile_.end();) {
-    if ((*at)->ended >= issued) {
-      ++at;
-      continue;
-    }
-    supersede(**at, true);
-    at = volatile_.erase(at);
-  }
+  std::erase_if(volatile_, [&](WriteId id) {
+    if (writes_[id].ended >= issued) return false;
+    supersede(id, true);
+    return true;
+  });
 }
 
 void Model::lose_volatile() {
   volatile_.clear();
-  for (const auto& chunk : chunks_) {
-    if (chunk == nullptr) continue;
-    for (Versions& versions : *chunk) {
-      for (Version& version : versions) version.dead = version.gone ? version.dead : kAlive;
-    }
+  for (const Block& block : blocks_) {
+    for (uint32_t i = block.open; i != kNone; i = versions_[i].next) versions_[i].dead = kAlive;
   }
 }
 
@@ -165,192 +148,231 @@ std::string Model::check(uint64_t offset, const std::byte* data, uint64_t length
 
 void Model::settle() {
   volatile_.clear();
-  for (const auto& chunk : chunks_) {
-    if (chunk == nullptr) continue;
-    for (Versions& versions : *chunk) {
-      std::erase_if(versions, [](const Version& version) { return version.dead != kAlive; });
+  for (Block& block : blocks_) {
+    drop_dead(block.open);
+    drop_dead(block.gone);
+  }
+}
+
+// All that is dead of a list.
+void Model::drop_dead(uint32_t& list) {
+  uint32_t* place = &list;
+  while (*place != kNone) {
+    const uint32_t at = *place;
+    Version& version = versions_[at];
+    if (version.dead == kAlive) {
+      place = &version.next;
+      continue;
     }
+    *place = version.next;
+    version.next = free_versions_;
+    free_versions_ = at;
   }
 }
 
 ModelFacts Model::facts() const { return {acknowledged_, volatile_.size(), in_flight_}; }
 
-void Model::supersede(const ModelWrite& write, bool durably) {
+uint32_t Model::add_version(uint32_t& list, const Version& version) {
+  uint32_t at = free_versions_;
+  if (at == kNone) {
+    at = static_cast<uint32_t>(versions_.size());
+    versions_.push_back(version);
+  } else {
+    free_versions_ = versions_[at].next;
+    versions_[at] = version;
+  }
+  versions_[at].next = list;
+  list = at;
+  return at;
+}
+
+// What ended before this write was asked for is dead now; durably: gone for good.
+void Model::supersede(WriteId id, bool durably) {
+  const Write& write = writes_[id];
   const uint64_t moment = now();
-  for (uint64_t i = 0; i < write.count; ++i) {
-    Versions& versions = at(write.first + i);
-    bool there = versions.empty();
-    for (const Version& version : versions) there = there || version.write.get() == &write;
-    if (!there) continue;
-    for (Version& version : versions) {
-      if (version.write->ended >= write.issued) continue;
+  for (uint32_t i = 0; i < write.count; ++i) {
+    Block& block = blocks_[write.first + i];
+    uint32_t* place = &block.open;
+    while (*place != kNone) {
+      const uint32_t at = *place;
+      Version& version = versions_[at];
+      if (writes_[version.write].ended >= write.issued) {
+        place = &version.next;
+        continue;
+      }
       if (version.dead == kAlive) {
         version.dead = moment;
         version.dead_in = current();
       }
-      if (durably && !version.gone) {
-        version.gone = true;
-        version.gone_in = current();
+      if (!durably) {
+        place = &version.next;
+        continue;
       }
+      version.gone_in = current();
+      *place = version.next;
+      version.next = block.gone;
+      block.gone = at;
     }
   }
 }
 
-void Model::prune(Versions& versions) {
-  if (versions.empty()) versions.push_back({nothing(), kAlive, false, 0, 0});
+// Before a version is added: what no read can meet any more is forgotten.
+void Model::prune(Block& block) {
+  if (!block.is_known()) add_version(block.open, {kAlive, kNothing, kNone, 0, 0});
   if (history_) return;
   const uint64_t oldest = reads_.empty() ? UINT64_MAX : reads_.front();
-  std::erase_if(versions,
-                [&](const Version& version) { return version.gone && version.dead < oldest; });
+  uint32_t* place = &block.gone;
+  while (*place != kNone) {
+    const uint32_t at = *place;
+    Version& version = versions_[at];
+    if (version.dead >= oldest) {
+      place = &version.next;
+      continue;
+    }
+    *place = version.next;
+    version.next = free_versions_;
+    free_versions_ = at;
+  }
 }
 
-bool Model::allowed(uint64_t block, const std::byte* data, uint64_t started) const {
-  const Versions* versions = find(block);
-  std::byte wanted[kSector];
-  if (versions == nullptr) {
-    fill_block(wanted, 0, block);
-    return std::memcmp(wanted, data, kSector) == 0;
+template <class Wanted>
+const Model::Version* Model::find(uint32_t list, const Wanted& wanted) const {
+  for (uint32_t i = list; i != kNone; i = versions_[i].next) {
+    if (wanted(versions_[i])) return &versions_[i];
   }
-  for (const Version& version : *versions) {
-    if (version.dead < started) continue;
-    fill_block(wanted, version.write->tag, block);
-    if (std::memcmp(wanted, data, kSector) == 0) return true;
+  return nullptr;
+}
+
+bool Model::allowed(uint64_t number, const std::byte* data, uint64_t started) const {
+  const Block& block = blocks_[number];
+  const uint32_t tag = tag_of(data, number);
+  if (tag == UINT32_MAX) return false;
+  if (!block.is_known()) return tag == 0;
+  const auto fits = [&](const Version& version) {
+    return version.dead >= started && writes_[version.write].tag == tag;
+  };
+  return find(block.open, fits) != nullptr || find(block.gone, fits) != nullptr;
+}
+
+// As a copy that was given up after that generation.
+bool Model::holds(uint64_t number, const std::byte* data, uint32_t generation,
+                  bool power_lost) const {
+  const Block& block = blocks_[number];
+  const uint32_t tag = tag_of(data, number);
+  if (tag == UINT32_MAX) return false;
+  if (!block.is_known()) return tag == 0;
+  const auto lives = [&](const Version& version) {
+    const bool ended = !power_lost && version.dead != kAlive && version.dead_in <= generation;
+    return !ended && writes_[version.write].tag == tag;
+  };
+  if (find(block.open, lives) != nullptr) return true;
+  return find(block.gone, [&](const Version& version) {
+           return lives(version) && !(power_lost && version.gone_in <= generation);
+         }) != nullptr;
+}
+
+std::string Model::explain(uint64_t number, const std::byte* data) const {
+  uint64_t word = 0;
+  std::memcpy(&word, data, 8);
+  std::string text = "block " + std::to_string(number) + " (extent " +
+                     std::to_string(number / 8192) + ") has tag " + std::to_string(word >> 32) +
+                     ", allowed are";
+  const Block& block = blocks_[number];
+  if (!block.is_known()) return text + " zeroes";
+  describe(text, block.open);
+  describe(text, block.gone);
+  return text;
+}
+
+void Model::describe(std::string& text, uint32_t list) const {
+  for (uint32_t i = list; i != kNone; i = versions_[i].next) {
+    const Version& version = versions_[i];
+    const Write& write = writes_[version.write];
+    text += " " + std::to_string(write.tag) + "(" + std::to_string(write.issued) + ".." +
+            (write.ended == UINT64_MAX ? "" : std::to_string(write.ended)) +
+            (version.dead == kAlive ? "" : " dead " + std::to_string(version.dead)) + ")";
+  }
+}
+
+bool Model::knows_page(uint64_t page) const {
+  const uint64_t end = std::min((page + 1) * (kPage / kSector), uint64_t{blocks_.size()});
+  for (uint64_t block = page * (kPage / kSector); block < end; ++block) {
+    if (blocks_[block].is_known()) return true;
   }
   return false;
 }
 
-std::string Model::explain(uint64_t block, const std::byte* data) const {
-  uint64_t word = 0;
-  std::memcpy(&word, data, 8);
-  std::string text = "block " + std::to_string(block) + " (extent " + std::to_string(block / 8192) +
-                     ") has tag " + std::to_string(word >> 32) + ", allowed are";
-  const Versions* versions = find(block);
-  if (versions == nullptr) return text + " zeroes";
-  for (const Version& version : *versions) {
-    text += " " + std::to_string(version.write->tag) + "(" + std::to_string(version.write->issued) +
-            ".." +
-            (version.write->ended == UINT64_MAX ? "" : std::to_string(version.write->ended)) +
-            (version.dead == kAlive ? "" : " dead " + std::to_string(version.dead)) + ")";
+template <class Visit>
+bool Model::each_block(const io::SimDisk& disk, const Visit& visit) const {
+  static const std::byte zeroes[kPage] = {};
+  BM_ASSERT(disk.size_bytes() >= bytes_);
+  for (uint64_t page = 0; page * kPage < bytes_; ++page) {
+    const std::byte* data = disk.peek(page);
+    if (data == nullptr && !knows_page(page)) continue;
+    if (data == nullptr) data = zeroes;
+    const uint64_t length = std::min(kPage, bytes_ - page * kPage);
+    for (uint64_t inside = 0; inside < length; inside += kSector) {
+      if (!visit((page * kPage + inside) / kSector, data + inside)) return false;
+    }
   }
-  return text;
-}
-
-// Those written on the disk and those this model knows something of, in order.
-std::vector<uint64_t> Model::pages_to_check(const io::SimDisk& disk) const {
-  std::vector<uint64_t> pages;
-  for (const uint64_t page : disk.written_pages()) {
-    if (page * kPage < bytes_) pages.push_back(page);
-  }
-  for (uint64_t chunk = 0; chunk < chunks_.size(); ++chunk) {
-    if (chunks_[chunk] == nullptr) continue;
-    const uint64_t first = chunk * kChunk * kSector / kPage;
-    for (uint64_t i = 0; i < kChunk * kSector / kPage; ++i) pages.push_back(first + i);
-  }
-  std::sort(pages.begin(), pages.end());
-  pages.erase(std::unique(pages.begin(), pages.end()), pages.end());
-  return pages;
-}
-
-std::string Model::check_page(const io::SimDisk& disk, uint64_t page, uint64_t started) const {
-  std::byte data[kPage];
-  if (page * kPage >= bytes_) return "";
-  const auto length = static_cast<uint32_t>(std::min(kPage, bytes_ - page * kPage));
-  disk.read(page * kPage, data, length);
-  for (uint32_t inside = 0; inside < length; inside += kSector) {
-    const uint64_t block = (page * kPage + inside) / kSector;
-    if (!allowed(block, data + inside, started)) return explain(block, data + inside);
-  }
-  return "";
+  return true;
 }
 
 std::string Model::check_copy(const io::SimDisk& disk) {
-  BM_ASSERT(disk.size_bytes() >= bytes_);
   const uint64_t started = now();
-  for (const uint64_t page : pages_to_check(disk)) {
-    std::string wrong = check_page(disk, page, started);
-    if (!wrong.empty()) return wrong;
-  }
-  return "";
+  std::string wrong;
+  each_block(disk, [&](uint64_t block, const std::byte* data) {
+    if (allowed(block, data, started)) return true;
+    wrong = explain(block, data);
+    return false;
+  });
+  return wrong;
 }
 
 // When the newest write that the copy shows was issued: what had ended then must be there.
 uint64_t Model::moment_of(const io::SimDisk& disk) const {
   uint64_t moment = 0;
-  std::byte data[kPage];
-  for (const uint64_t page : pages_to_check(disk)) {
-    if (page * kPage >= bytes_) continue;
-    const auto length = static_cast<uint32_t>(std::min(kPage, bytes_ - page * kPage));
-    disk.read(page * kPage, data, length);
-    for (uint32_t inside = 0; inside < length; inside += kSector) {
-      const uint64_t block = (page * kPage + inside) / kSector;
-      const uint32_t tag = tag_of(data + inside, block);
-      const Versions* versions = find(block);
-      if (tag == 0 || versions == nullptr) continue;
-      for (const Version& version : *versions) {
-        if (version.write->tag == tag) moment = std::max(moment, version.write->issued);
-      }
+  each_block(disk, [&](uint64_t number, const std::byte* data) {
+    const uint32_t tag = tag_of(data, number);
+    if (tag == 0 || !blocks_[number].is_known()) return true;
+    const auto fits = [&](const Version& version) { return writes_[version.write].tag == tag; };
+    for (const uint32_t list : {blocks_[number].open, blocks_[number].gone}) {
+      const Version* version = find(list, fits);
+      if (version != nullptr) moment = std::max(moment, writes_[version->write].issued);
     }
-  }
+    return true;
+  });
   return moment;
 }
 
 std::string Model::check_lagging(const io::SimDisk& disk, bool any_order) const {
-  BM_ASSERT(disk.size_bytes() >= bytes_);
   const uint64_t moment = any_order ? 0 : moment_of(disk);
-  for (const uint64_t page : pages_to_check(disk)) {
-    const std::string wrong = check_page(disk, page, moment);
-    if (!wrong.empty()) return "as of moment " + std::to_string(moment) + ", " + wrong;
-  }
-  return "";
-}
-
-bool Model::holds(uint64_t block, const std::byte* data, uint32_t generation,
-                  bool power_lost) const {
-  const Versions* versions = find(block);
-  std::byte wanted[kSector];
-  if (versions == nullptr) {
-    fill_block(wanted, 0, block);
-    return std::memcmp(wanted, data, kSector) == 0;
-  }
-  for (const Version& version : *versions) {
-    if (power_lost && version.gone && version.gone_in <= generation) continue;
-    if (!power_lost && version.dead != kAlive && version.dead_in <= generation) continue;
-    fill_block(wanted, version.write->tag, block);
-    if (std::memcmp(wanted, data, kSector) == 0) return true;
-  }
-  return false;
-}
-
-std::string Model::check_held_page(const io::SimDisk& disk, uint64_t page, uint32_t generation,
-                                   bool power_lost) const {
-  std::byte data[kPage];
-  if (page * kPage >= bytes_) return "";
-  const auto length = static_cast<uint32_t>(std::min(kPage, bytes_ - page * kPage));
-  disk.read(page * kPage, data, length);
-  for (uint32_t inside = 0; inside < length; inside += kSector) {
-    const uint64_t block = (page * kPage + inside) / kSector;
-    if (!holds(block, data + inside, generation, power_lost)) return explain(block, data + inside);
-  }
-  return "";
+  std::string wrong;
+  each_block(disk, [&](uint64_t block, const std::byte* data) {
+    if (allowed(block, data, moment)) return true;
+    wrong = "as of moment " + std::to_string(moment) + ", " + explain(block, data);
+    return false;
+  });
+  return wrong;
 }
 
 std::string Model::check_held(const io::SimDisk& disk, const HeldBefore& held) const {
-  BM_ASSERT(disk.size_bytes() >= bytes_);
   uint32_t generation = generation_of(held.uuid);
   if (held.lagging) {
     std::string wrong = check_lagging(disk, held.power_lost);
     if (!wrong.empty() || generation == 0) return wrong;
     generation = (generation == kNone ? current() : generation) - 1;
   }
-  for (const uint64_t page : pages_to_check(disk)) {
-    std::string wrong = check_held_page(disk, page, generation, held.power_lost);
-    if (wrong.empty()) continue;
+  std::string wrong;
+  each_block(disk, [&](uint64_t block, const std::byte* data) {
+    if (holds(block, data, generation, held.power_lost)) return true;
     const std::string seen =
         generation == kNone ? "a generation not seen" : "generation " + std::to_string(generation);
-    return wrong + "; it must hold all up to " + seen + " of " +
-           std::to_string(generations_.size());
-  }
-  return "";
+    wrong = explain(block, data) + "; it must hold all up to " + seen + " of " +
+            std::to_string(generations_.size());
+    return false;
+  });
+  return wrong;
 }
 
 std::unique_ptr<Model> Model::rebase(const io::SimDisk& disk, std::string& wrong) const {
@@ -360,75 +382,61 @@ std::unique_ptr<Model> Model::rebase(const io::SimDisk& disk, std::string& wrong
   made->clock_ = clock_ + 1;
   made->generations_ = generations_;
   for (Generation& generation : made->generations_) generation.acknowledged = 0;
-  std::byte data[kPage];
-  for (const uint64_t page : pages_to_check(disk)) {
-    if (page * kPage >= bytes_) continue;
-    const auto length = static_cast<uint32_t>(std::min(kPage, bytes_ - page * kPage));
-    disk.read(page * kPage, data, length);
-    for (uint32_t inside = 0; inside < length; inside += kSector) {
-      const uint64_t block = (page * kPage + inside) / kSector;
-      const uint32_t tag = tag_of(data + inside, block);
-      if (tag == UINT32_MAX) {
-        wrong = explain(block, data + inside);
-        return nullptr;
-      }
-      rebase_block(*made, block, tag, disk.is_unflushed(block * kSector));
+  made->versions_.reserve(2 * versions_.size());
+  std::vector<WriteId> known(*last_tag_ + 1, kNoWrite);
+  const bool whole = each_block(disk, [&](uint64_t block, const std::byte* data) {
+    const uint32_t tag = tag_of(data, block);
+    if (tag == UINT32_MAX) {
+      wrong = explain(block, data);
+      return false;
     }
-  }
+    rebase_block(*made, block, tag, disk.is_unflushed(block * kSector), known);
+    return true;
+  });
+  if (!whole) made.reset();
   return made;
 }
 
 // What is shown lives on; the rest is remembered as dead, and comes back with the next loss of
-// power unless it was gone for good.
-void Model::rebase_block(Model& to, uint64_t block, uint32_t tag, bool unflushed) const {
-  const Versions* versions = find(block);
-  if (tag == 0 && versions == nullptr && !unflushed) return;
-  Versions& made = to.at(block);
-  BM_ASSERT(made.empty());
+// power unless it was gone for good. `known`: writes of the new model by tag, that are not shown.
+void Model::rebase_block(Model& to, uint64_t number, uint32_t tag, bool unflushed,
+                         std::vector<WriteId>& known) const {
+  const Block& block = blocks_[number];
+  if (tag == 0 && !block.is_known() && !unflushed) return;
+  Block& made = to.blocks_[number];
+  BM_ASSERT(!made.is_known());
   bool certain = true;
-  if (versions != nullptr) {
-    for (const Version& version : *versions) {
-      if (version.write->tag == tag) continue;
-      auto old = std::make_shared<ModelWrite>(ModelWrite{block, 1, version.write->tag});
-      old->ended = 0;
-      const bool gone = version.gone && !unflushed;
+  for (const bool gone_before : {true, false}) {
+    const uint32_t list = gone_before ? block.gone : block.open;
+    for (uint32_t i = list; i != kNone; i = versions_[i].next) {
+      const Version& version = versions_[i];
+      const uint32_t old = writes_[version.write].tag;
+      if (old == tag) continue;
+      if (known[old] == kNoWrite) {
+        known[old] = static_cast<WriteId>(to.writes_.size());
+        to.writes_.push_back({0, 0, 0, 0, old, false});
+      }
+      const bool gone = gone_before && !unflushed;
       certain = certain && gone;
       const uint32_t dead_in = version.dead == kAlive ? current() : version.dead_in;
-      made.push_back({std::move(old), 0, gone, dead_in, version.gone_in});
+      to.add_version(gone ? made.gone : made.open,
+                     {0, known[old], kNone, dead_in, version.gone_in});
     }
   }
-  auto shown = std::make_shared<ModelWrite>(ModelWrite{block, 1, tag, certain, 1, 1});
-  made.push_back({shown, kAlive, false, 0, 0});
+  to.writes_.push_back({1, 1, static_cast<uint32_t>(number), 1, tag, certain});
+  const auto shown = static_cast<WriteId>(to.writes_.size() - 1);
+  to.add_version(made.open, {kAlive, shown, kNone, 0, 0});
   if (!certain) to.volatile_.push_back(shown);
 }
 
 std::unique_ptr<Model> Model::clone() const {
-  auto made = std::make_unique<Model>(bytes_);
-  made->last_tag_ = last_tag_;
-  made->history_ = history_;
-  made->clock_ = clock_;
-  made->generations_ = generations_;
-  made->acknowledged_ = acknowledged_;
-  std::unordered_map<const ModelWrite*, std::shared_ptr<ModelWrite>> copies;
-  const auto copy = [&](const std::shared_ptr<ModelWrite>& write) {
-    std::shared_ptr<ModelWrite>& known = copies[write.get()];
-    if (known == nullptr) known = std::make_shared<ModelWrite>(*write);
-    // Whoever asked is not there any more when this is used.
-    if (known->ended == UINT64_MAX) known->ended = clock_;
-    return known;
-  };
-  for (uint64_t chunk = 0; chunk < chunks_.size(); ++chunk) {
-    if (chunks_[chunk] == nullptr) continue;
-    made->chunks_[chunk] = std::make_unique<Chunk>();
-    for (uint64_t i = 0; i < kChunk; ++i) {
-      for (const Version& version : (*chunks_[chunk])[i]) {
-        Version copied = version;
-        copied.write = copy(version.write);
-        (*made->chunks_[chunk])[i].push_back(std::move(copied));
-      }
-    }
+  std::unique_ptr<Model> made(new Model(*this));
+  made->reads_.clear();
+  made->in_flight_ = 0;
+  // Whoever asked is not there any more when this is used.
+  for (Write& write : made->writes_) {
+    if (write.ended == UINT64_MAX) write.ended = clock_;
   }
-  for (const auto& write : volatile_) made->volatile_.push_back(copy(write));
   return made;
 }
 

@@ -9,9 +9,7 @@
 // show it, if it does not share that generation.
 #pragma once
 
-#include <array>
 #include <cstdint>
-#include <list>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,14 +20,9 @@ namespace blkmirror::sim {
 
 inline constexpr uint32_t kSector = 512;
 
-struct ModelWrite {
-  uint64_t first = 0;  // block
-  uint64_t count = 0;
-  uint32_t tag = 0;
-  bool durable = false;
-  uint64_t issued = 0;
-  uint64_t ended = UINT64_MAX;
-};
+// One write of a model.
+using WriteId = uint32_t;
+inline constexpr WriteId kNoWrite = UINT32_MAX;
 
 // What a copy must hold: everything acknowledged under generations up to this one.
 struct HeldBefore {
@@ -51,14 +44,11 @@ uint32_t tag_of(const std::byte* data, uint64_t block);
 class Model {
  public:
   explicit Model(uint64_t bytes);
-  Model(const Model&) = delete;
   Model& operator=(const Model&) = delete;
 
   uint64_t bytes() const { return bytes_; }
   uint64_t now() { return ++clock_; }
   uint64_t clock() const { return clock_; }
-  // Unique over all branches.
-  uint32_t next_tag() { return ++*last_tag_; }
 
   // What is acknowledged from here on is so under this generation, which is durable where the
   // client asked.
@@ -69,10 +59,12 @@ class Model {
   // when it is none of this branch.
   uint64_t acknowledged_after(uint64_t uuid) const;
 
-  std::shared_ptr<ModelWrite> issue(uint64_t offset, uint64_t length, uint32_t tag, bool durable);
-  void acknowledge(const std::shared_ptr<ModelWrite>& write);
+  WriteId issue(uint64_t offset, uint64_t length, bool zeroes, bool durable);
+  // What it fills its blocks with.
+  uint32_t tag(WriteId write) const { return writes_[write].tag; }
+  void acknowledge(WriteId write);
   // Answered with an error, or never: it may have happened, wholly or in part.
-  void give_up(ModelWrite& write);
+  void give_up(WriteId write);
   // A flush issued at `issued` was acknowledged.
   void flushed(uint64_t issued);
   // Every copy that had everything lost its power.
@@ -104,47 +96,69 @@ class Model {
   std::unique_ptr<Model> clone() const;
 
  private:
+  Model(const Model&) = default;
+
+  struct Write {
+    uint64_t issued = 0;
+    uint64_t ended = UINT64_MAX;
+    uint32_t first = 0;  // block
+    uint32_t count = 0;
+    uint32_t tag = 0;
+    bool durable = false;
+  };
   struct Version {
-    std::shared_ptr<ModelWrite> write;
     uint64_t dead;
-    bool gone;
+    WriteId write;
+    uint32_t next;     // in the list of its block
     uint32_t dead_in;  // index of the generation; meaningful when it is dead
     uint32_t gone_in;  // when it is gone
+  };
+  // Versions of one block, newest first. One that nothing is known of is zeroes from the start.
+  struct Block {
+    uint32_t open = kNone;  // not gone for good
+    uint32_t gone = kNone;
+    bool is_known() const { return open != kNone || gone != kNone; }
   };
   struct Generation {
     uint64_t uuid;
     uint64_t acknowledged;  // writes, since the branch began
   };
-  using Versions = std::vector<Version>;
-  static constexpr uint64_t kChunk = 64;  // blocks
   static constexpr uint32_t kNone = UINT32_MAX;
-  using Chunk = std::array<Versions, kChunk>;
+  static constexpr WriteId kNothing = 0;  // the zeroes from the start
 
-  Versions& at(uint64_t block);
-  const Versions* find(uint64_t block) const;
-  void supersede(const ModelWrite& write, bool durably);
-  void prune(Versions& versions);
+  uint32_t add_version(uint32_t& list, const Version& version);
+  void supersede(WriteId write, bool durably);
+  void prune(Block& block);
+  void drop_dead(uint32_t& list);
+  template <class Wanted>
+  const Version* find(uint32_t list, const Wanted& wanted) const;
   bool allowed(uint64_t block, const std::byte* data, uint64_t started) const;
-  std::string explain(uint64_t block, const std::byte* data) const;
-  std::string check_page(const io::SimDisk& disk, uint64_t page, uint64_t started) const;
-  std::string check_held_page(const io::SimDisk& disk, uint64_t page, uint32_t generation,
-                              bool power_lost) const;
   bool holds(uint64_t block, const std::byte* data, uint32_t generation, bool power_lost) const;
+  std::string explain(uint64_t block, const std::byte* data) const;
+  void describe(std::string& text, uint32_t list) const;
+  // Calls `visit(block, data)` for everything that the copy or this model knows, in order, until
+  // it answers false; answers whether it never did.
+  template <class Visit>
+  bool each_block(const io::SimDisk& disk, const Visit& visit) const;
+  bool knows_page(uint64_t page) const;
   // kNone when the branch has not seen it.
   uint32_t generation_of(uint64_t uuid) const;
   uint32_t current() const { return static_cast<uint32_t>(generations_.size() - 1); }
-  std::vector<uint64_t> pages_to_check(const io::SimDisk& disk) const;
   uint64_t moment_of(const io::SimDisk& disk) const;
-  void rebase_block(Model& to, uint64_t block, uint32_t tag, bool unflushed) const;
+  void rebase_block(Model& to, uint64_t block, uint32_t tag, bool unflushed,
+                    std::vector<WriteId>& known) const;
 
   uint64_t bytes_;
   uint64_t clock_ = 0;
   bool history_ = false;
   std::vector<Generation> generations_ = {{0, 0}};  // in order
-  std::shared_ptr<uint32_t> last_tag_;
-  std::vector<std::unique_ptr<Chunk>> chunks_;
+  std::shared_ptr<uint32_t> last_tag_;              // of all branches
+  std::vector<Write> writes_;
+  std::vector<Version> versions_;
+  uint32_t free_versions_ = kNone;  // a list
+  std::vector<Block> blocks_;
   std::vector<uint64_t> reads_;  // in progress, oldest first
-  std::list<std::shared_ptr<ModelWrite>> volatile_;
+  std::vector<WriteId> volatile_;
   uint64_t acknowledged_ = 0;
   uint64_t in_flight_ = 0;
 };

@@ -125,7 +125,7 @@ class RandomClient {
     uint64_t offset = 0;
     uint32_t length = 0;
     uint64_t started = 0;
-    std::shared_ptr<ModelWrite> write;
+    WriteId write = kNoWrite;
   };
 
   static RandomClient& self(void* owner) { return *static_cast<RandomClient*>(owner); }
@@ -137,7 +137,7 @@ class RandomClient {
   }
 
   void forget(Request& request) {
-    if (request.write != nullptr) model_->give_up(*request.write);
+    if (request.write != kNoWrite) model_->give_up(request.write);
     if (request.type == 0) model_->end_read(request.started);
   }
 
@@ -179,8 +179,8 @@ class RandomClient {
         request.type = kind < zeroes_from                                   ? 1
                        : kind < zeroes_from + habits_.zero_percent * 7 / 15 ? 4
                                                                             : 6;
-        const uint32_t tag = request.type == 1 ? model_->next_tag() : 0;
-        request.write = model_->issue(request.offset, request.length, tag, durable);
+        request.write =
+            model_->issue(request.offset, request.length, request.type != 1, durable);
       }
     }
     append(request, durable && request.type != 0 && request.type != 3);
@@ -223,7 +223,8 @@ class RandomClient {
     store_be64(header + 16, request.offset);
     store_be32(header + 24, request.length);
     for (uint32_t i = 0; data && i < request.length / kSector; ++i) {
-      fill_block(header + 28 + i * kSector, request.write->tag, request.offset / kSector + i);
+      const uint32_t tag = model_->tag(request.write);
+      fill_block(header + 28 + i * kSector, tag, request.offset / kSector + i);
     }
   }
 

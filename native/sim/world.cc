@@ -183,20 +183,18 @@ void World::violated(const std::string& what) {
 }
 
 std::string compare_disks(const io::SimDisk& a, const io::SimDisk& b, uint64_t bytes) {
-  constexpr uint64_t kPage = 4096;
-  std::vector<uint64_t> pages = a.written_pages();
-  const std::vector<uint64_t> others = b.written_pages();
-  pages.insert(pages.end(), others.begin(), others.end());
-  std::sort(pages.begin(), pages.end());
-  std::byte of_a[kPage];
-  std::byte of_b[kPage];
-  for (const uint64_t page : pages) {
-    if (page * kPage >= bytes) break;
-    const auto length = static_cast<uint32_t>(std::min(kPage, bytes - page * kPage));
-    a.read(page * kPage, of_a, length);
-    b.read(page * kPage, of_b, length);
-    if (std::memcmp(of_a, of_b, length) == 0) continue;
-    for (uint32_t inside = 0; inside < length; inside += kSector) {
+  constexpr uint64_t kPage = io::SimDisk::kPageBytes;
+  static const std::byte zeroes[kPage] = {};
+  BM_ASSERT(a.size_bytes() >= bytes);
+  BM_ASSERT(b.size_bytes() >= bytes);
+  for (uint64_t page = 0; page * kPage < bytes; ++page) {
+    const std::byte* of_a = a.peek(page);
+    const std::byte* of_b = b.peek(page);
+    if (of_a == of_b) continue;  // never written
+    if (of_a == nullptr) of_a = zeroes;
+    if (of_b == nullptr) of_b = zeroes;
+    const uint64_t length = std::min(kPage, bytes - page * kPage);
+    for (uint64_t inside = 0; inside < length; inside += kSector) {
       if (std::memcmp(of_a + inside, of_b + inside, kSector) == 0) continue;
       const uint64_t block = (page * kPage + inside) / kSector;
       return "block " + std::to_string(block) + " (extent " + std::to_string(block / 8192) +
