@@ -92,17 +92,25 @@ export function readHello(fields: Fields): Hello {
 
 /** 64-bit values travel as 16 hex digits. */
 function formatIdentity(identity: Identity): Record<string, unknown> {
-  const entries = Object.entries(identity).map(([name, value]): [string, unknown] => {
-    if (typeof value === 'bigint') return [name, formatUuid(value)];
-    if (Array.isArray(value)) return [name, (value as bigint[]).map(formatUuid)];
-    return [name, value];
-  });
-  return Object.fromEntries(entries);
+  const texts: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(identity)) {
+    if (typeof value === 'bigint') texts[name] = formatUuid(value);
+    else if (Array.isArray(value)) texts[name] = (value as bigint[]).map(formatUuid);
+    else texts[name] = value;
+  }
+  return texts;
 }
 
 function readIdentity(fields: Fields, features: readonly string[]): Identity {
+  const { promotedApart, partedMs, promotedMs, policies } = readSplitBrainFacts(
+    fields,
+    features.includes(SPLIT_BRAIN_FEATURE),
+  );
   return {
-    ...readSplitBrainFacts(fields, features.includes(SPLIT_BRAIN_FEATURE)),
+    promotedApart,
+    partedMs,
+    promotedMs,
+    policies,
     currentUuid: fields.hex('currentUuid'),
     bitmapUuid: fields.hex('bitmapUuid'),
     otherBitmapUuids: fields.hexes('otherBitmapUuids', MAX_PEERS),
