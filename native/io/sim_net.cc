@@ -254,14 +254,7 @@ void SimNet::on_send(SocketId id) {
   if (result == 0) {
     Socket& other = *sockets_[socket.other];
     if (other.unread_bytes >= kWindowBytes || socket.silent) return;  // goes on when it reads
-    std::vector<std::byte> bytes;
-    const auto* parts = reinterpret_cast<const iovec*>(socket.sending->impl.address);
-    for (uint32_t i = 0; i < socket.sending->impl.length; i++) {
-      const auto* begin = static_cast<const std::byte*>(parts[i].iov_base);
-      bytes.insert(bytes.end(), begin, begin + parts[i].iov_len);
-    }
-    BM_ASSERT(!bytes.empty());
-    transmit(socket, std::move(bytes));
+    transmit(socket, gather(*socket.sending));
   }
   Op& op = *socket.sending;
   socket.sending = nullptr;
@@ -277,10 +270,17 @@ void SimNet::on_arrive(SocketId id) {
   }
   if (socket.on_the_way.front().arrival_us > world_.now_us()) return;
   if (socket.on_the_way.front().reset) return reset_one(static_cast<uint32_t>(id));
-  const Segment segment = std::move(socket.on_the_way.front());
+  Segment segment = std::move(socket.on_the_way.front());
   socket.on_the_way.pop_front();
-  if (segment.bytes.empty()) socket.ended = true;
-  socket.arrived.insert(socket.arrived.end(), segment.bytes.begin(), segment.bytes.end());
+  if (segment.bytes.empty()) {
+    socket.ended = true;
+  } else if (socket.arrived.empty()) {
+    BM_ASSERT(socket.read_position == 0);
+    socket.arrived.swap(segment.bytes);
+  } else {
+    socket.arrived.insert(socket.arrived.end(), segment.bytes.begin(), segment.bytes.end());
+  }
+  spare_.push_back(std::move(segment.bytes));
   wake_receiver(static_cast<uint32_t>(id));
 }
 
@@ -325,6 +325,27 @@ bool SimNet::cut_towards(const Socket& socket) const {
 }
 
 // Puts a segment on the way to the other end, behind those sent before.
+// What a send operation is to send.
+std::vector<std::byte> SimNet::gather(const Op& op) {
+  std::vector<std::byte> bytes;
+  if (!spare_.empty()) {
+    bytes.swap(spare_.back());
+    spare_.pop_back();
+  }
+  bytes.clear();
+  const auto* parts = reinterpret_cast<const iovec*>(op.impl.address);
+  size_t total = 0;
+  for (uint32_t i = 0; i < op.impl.length; i++) total += parts[i].iov_len;
+  BM_ASSERT(total > 0);
+  bytes.reserve(total);
+  for (uint32_t i = 0; i < op.impl.length; i++) {
+    const auto* begin = static_cast<const std::byte*>(parts[i].iov_base);
+    bytes.insert(bytes.end(), begin, begin + parts[i].iov_len);
+  }
+  BM_ASSERT(bytes.size() == total);
+  return bytes;
+}
+
 void SimNet::transmit(Socket& from, std::vector<std::byte> bytes) {
   BM_ASSERT(from.other != kNone);
   Socket& to = *sockets_[from.other];

@@ -104,6 +104,7 @@ class SimNet {
   Socket& at(SocketId socket);
   uint32_t add(SimIo& node);
   bool cut_towards(const Socket& socket) const;
+  std::vector<std::byte> gather(const Op& op);
   void transmit(Socket& from, std::vector<std::byte> bytes);
   void wake_receiver(uint32_t index);
   void wake_sender(uint32_t index);
@@ -114,6 +115,7 @@ class SimNet {
 
   SimWorld& world_;
   std::vector<std::unique_ptr<Socket>> sockets_;
+  std::vector<std::vector<std::byte>> spare_;  // memory for segments
   struct Latency {
     uint32_t from;
     uint32_t to;

@@ -128,19 +128,23 @@ void SimWorld::set_tracer(void (*tracer)(void* owner, const SimTrace& trace), vo
   tracer_owner_ = owner;
 }
 
-bool SimWorld::step() {
+bool SimWorld::step(uint64_t until_us) {
   drop_void_events();
   const uint64_t event_us = heap_.empty() ? UINT64_MAX : heap_.front().at_us;
-  const bool fired = deliver_timer(event_us);
-  running_ = UINT32_MAX;
-  if (fired) return true;
-  if (heap_.empty()) return false;
-  const Event event = heap_.front();
-  pop_event();
-  BM_ASSERT(event.at_us >= now_us_);
-  now_us_ = event.at_us;
-  running_ = event.node;
-  deliver(event);
+  SimIo* first = earliest_timer();
+  const uint64_t timer_us = first == nullptr ? UINT64_MAX : first->timers_.next_deadline_us();
+  if (first == nullptr && heap_.empty()) return false;
+  if (std::min(event_us, timer_us) > until_us) return false;
+  if (timer_us <= event_us) {
+    deliver_timer(*first);
+  } else {
+    const Event event = heap_.front();
+    pop_event();
+    BM_ASSERT(event.at_us >= now_us_);
+    now_us_ = event.at_us;
+    running_ = event.node;
+    deliver(event);
+  }
   running_ = UINT32_MAX;
   return true;
 }
@@ -192,35 +196,34 @@ void SimWorld::drop_void_events() {
 
 uint64_t SimWorld::next_us() {
   drop_void_events();
-  uint64_t next = heap_.empty() ? UINT64_MAX : heap_.front().at_us;
-  for (SimIo* node : nodes_) {
-    if (node != nullptr && !node->paused_) {
-      next = std::min(next, node->timers_.next_deadline_us());
-    }
-  }
-  return next;
+  const uint64_t event_us = heap_.empty() ? UINT64_MAX : heap_.front().at_us;
+  SimIo* first = earliest_timer();
+  return first == nullptr ? event_us : std::min(event_us, first->timers_.next_deadline_us());
 }
 
-// Fires the earliest timer due no later than `before_us`; false when there is none.
-bool SimWorld::deliver_timer(uint64_t before_us) {
+// Whose earliest timer is the earliest of all; of equal ones the first node's. Null: there is none.
+SimIo* SimWorld::earliest_timer() {
   SimIo* first = nullptr;
+  uint64_t first_us = TimerQueue::kNever;
   for (SimIo* node : nodes_) {
     if (node == nullptr || node->paused_) continue;
     const uint64_t deadline_us = node->timers_.next_deadline_us();
-    if (deadline_us == TimerQueue::kNever) continue;
-    if (deadline_us > before_us) continue;
-    if (first == nullptr || deadline_us < first->timers_.next_deadline_us()) first = node;
+    if (deadline_us >= first_us) continue;
+    first = node;
+    first_us = deadline_us;
   }
-  if (first == nullptr) return false;
-  now_us_ = std::max(now_us_, first->timers_.next_deadline_us());
-  const uint32_t life = first->life_;
-  running_ = first->index_;
-  Timer* timer = first->timers_.take_due(now_us_);
+  return first;
+}
+
+void SimWorld::deliver_timer(SimIo& node) {
+  now_us_ = std::max(now_us_, node.timers_.next_deadline_us());
+  const uint32_t life = node.life_;
+  running_ = node.index_;
+  Timer* timer = node.timers_.take_due(now_us_);
   BM_ASSERT(timer != nullptr);
-  record({now_us_, 0, EventKind{7}, first->index_, life, nullptr, 0, kNoSocket}, 0, 0, 0, 0);
+  record({now_us_, 0, EventKind{7}, node.index_, life, nullptr, 0, kNoSocket}, 0, 0, 0, 0);
   timer->fire(*timer);
-  end_batch(*first, life);
-  return true;
+  end_batch(node, life);
 }
 
 void SimWorld::deliver(const Event& event) {

@@ -119,8 +119,8 @@ class SimWorld {
   // Afterwards the objects above that SimIo may be destroyed, and new ones use it anew.
   void crash(SimIo& node, SimCrash how);
 
-  // Delivers the next event and runs its node's batch_end(); false when none is left.
-  bool step();
+  // Delivers the next event and runs its node's batch_end(); false when there is none up to then.
+  bool step(uint64_t until_us = UINT64_MAX);
   // Runs every node's batch_end(), then steps until the predicate holds (true) or `max_us` of
   // virtual time have passed or nothing is left to do (false).
   bool run_until(const std::function<bool()>& predicate, uint64_t max_us);
@@ -153,7 +153,8 @@ class SimWorld {
                 SocketId socket);
   void pop_event();
   void drop_void_events();
-  bool deliver_timer(uint64_t before_us);
+  SimIo* earliest_timer();
+  void deliver_timer(SimIo& node);
   void deliver(const Event& event);
   void hold(SimIo& node, Event event);
   void void_operation(Op& op);

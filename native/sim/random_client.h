@@ -191,10 +191,11 @@ class RandomClient {
   void choose_range(Request& request) {
     auto& random = world_.random();
     const bool large = random.chance(habits_.large_one_in);
-    const uint64_t most = large ? habits_.large_bytes / kSector : random.chance(8) ? 128 : 16;
+    const uint64_t most = large ? habits_.large_bytes / kSector : random.chance(8) ? 48 : 8;
     uint64_t count = random.between(1, most);
     const bool hot = habits_.hot_bytes != 0 && !random.chance(20);
-    const uint64_t area = (hot ? habits_.hot_bytes : model_->bytes()) / kSector;
+    const uint64_t bytes = model_->bytes();
+    const uint64_t area = (hot ? std::min(habits_.hot_bytes, bytes) : bytes) / kSector;
     uint64_t first = random.between(0, area - 1);
     if (habits_.wide) {  // some blocks in each extent
       constexpr uint64_t kExtent = limits::kExtentBytes / kSector;

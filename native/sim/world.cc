@@ -90,12 +90,10 @@ RunEnd World::run(uint64_t until_us, const bool& news_due) {
   for (;;) {
     if (!violation_.empty()) return RunEnd::kViolation;
     if (news_due || std::exchange(allowance_.just_spent, false)) return RunEnd::kNews;
-    const uint64_t next_us = sim_.next_us();
-    if (next_us > until_us) {
+    if (!sim_.step(until_us)) {
       if (until_us > sim_.now_us()) sim_.advance(until_us);
-      return next_us == UINT64_MAX ? RunEnd::kIdle : RunEnd::kTime;
+      return sim_.next_us() == UINT64_MAX ? RunEnd::kIdle : RunEnd::kTime;
     }
-    sim_.step();
     for (const auto& node : nodes_) node->end_runners();
   }
 }

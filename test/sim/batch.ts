@@ -11,6 +11,8 @@ import { loadSimAddon } from './simAddon';
 import type { SimAddon } from './simAddon';
 
 const tracing = process.argv.includes('--trace');
+// Nobody looks at the stacks of the many errors that are part of the game.
+if (!tracing) Error.stackTraceLimit = 0;
 const rejections: string[] = [];
 
 process.on('unhandledRejection', (reason) => {

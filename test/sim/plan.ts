@@ -49,11 +49,12 @@ export function drawPlan(seed: number, kinds: readonly ActionKind[]): Plan {
   const blockBytes = dice.oneIn(3) ? 4096 : 512;
   const wide = dice.oneIn(8);
   // What is hot at a crash is copied in full: most devices are of one small extent or two.
-  const megabytes = wide ? dice.pick([5, 6, 9, 13]) : dice.pick([1, 1, 2, 5]);
+  const small = dice.oneIn(12) ? [5 * MIB] : [MIB / 4, MIB / 2, MIB];
+  const sizes = wide ? [5 * MIB, 6 * MIB, 9 * MIB] : small;
   return {
     seed,
     nodes,
-    diskBytes: megabytes * MIB,
+    diskBytes: dice.pick(sizes),
     blockBytes,
     metaDisk: dice.oneIn(4) ? '/meta' : 'internal',
     options: {
@@ -82,9 +83,9 @@ function drawHabits(dice: Dice, wide: boolean): ClientHabits {
   return {
     depth: dice.between(1, 6),
     pauseUs: dice.pick([500, 2000, 6000]),
-    largeOneIn: dice.oneIn(12) ? 8 : 250,
-    largeBytes: dice.oneIn(4) ? 512 << 10 : 64 << 10,
-    hotBytes: dice.oneIn(4) ? 0 : dice.between(1, 4) * (64 << 10),
+    largeOneIn: dice.oneIn(12) ? 20 : 250,
+    largeBytes: dice.oneIn(4) ? MIB / 2 : MIB / 16,
+    hotBytes: dice.oneIn(4) ? 0 : dice.between(1, 4) * (MIB / 16),
     wide,
     slow: dice.oneIn(8),
     readPercent: dice.between(10, 40),
