@@ -81,6 +81,7 @@ const char* ReceivePath::on_zeroes(Peer& peer, const peer::FrameHeader& header,
 }
 
 void ReceivePath::begin_write(Item& item) {
+  parts_.target.application_request();
   if ((item.header.flags & peer::kFlagDiskless) != 0) {
     parts_.peers.note_diskless(*item.peer);
     parts_.bitmap->set(item.peer->bit(), item.header.offset, item.length);

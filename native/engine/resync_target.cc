@@ -45,6 +45,7 @@ void ResyncTarget::begin(Peer& peer) {
   copy.ending = false;
   copy.incarnation = peer.link->incarnation();
   copy.cursor = copy.since_checkpoint = 0;
+  copy.pace.begin();
   active_count_ += 1;
   union_known_ = true;
   parts_.stats.peers[peer.slot].resync_total_bytes.store(
@@ -64,6 +65,13 @@ void ResyncTarget::peer_lost(uint32_t slot) {
   // What has arrived is still written; what has not never will be.
   for (Request& request : copy->requests) {
     if (request.used && !request.arrived) release(request);
+  }
+}
+
+void ResyncTarget::application_request() {
+  if (active_count_ == 0) return;
+  for (const std::unique_ptr<Copy>& copy : copies_) {
+    if (copy != nullptr && copy->active) copy->pace.application_request(parts_.io.now_us());
   }
 }
 
@@ -100,7 +108,9 @@ void ResyncTarget::batch_end() {
 
 void ResyncTarget::ask(Copy& copy) {
   if ((paused_ & copy.peer->bit()) != 0 || parts_.failed) return;
-  while (copy.in_flight < limits::kResyncWindow && ask_next(copy)) {
+  const uint64_t now_us = parts_.io.now_us();
+  if (!copy.pace.may_ask(now_us, copy.in_flight)) return;
+  while (copy.pace.may_ask(now_us, copy.in_flight) && ask_next(copy)) {
   }
   if (copy.in_flight > 0) return;
   // The pass is over and nothing is in flight: another pass, or the end.
@@ -215,6 +225,8 @@ void ResyncTarget::written(disk::Job& job, int error) {
   } else if (copy.target->still_there(copy)) {
     parts.bitmap->clear(copy.peer->slot, range.offset, range.length);
     copy.since_checkpoint += range.length;
+    const uint64_t now_us = parts.io.now_us();
+    copy.pace.block_written(now_us, now_us - request.sent_us);
     parts.stats.peers[copy.peer->slot].resynced_bytes.fetch_add(range.length,
                                                                 std::memory_order_relaxed);
     copy.target->report(copy, request.sequence, peer::FrameType::kResyncWritten);

@@ -16,6 +16,7 @@
 #include "base/list.h"
 #include "disk/backing_disk.h"
 #include "engine/range_lock.h"
+#include "engine/resync_pace.h"
 #include "meta/superblock_store.h"
 #include "peer/frame.h"
 
@@ -31,6 +32,8 @@ class ResyncTarget {
   void begin(Peer& peer);
   void pause(uint32_t slot, bool paused);
   void peer_lost(uint32_t slot);
+  // An application wrote: the resync leaves room for what it does next.
+  void application_request();
   // The peer whose data a read that is out of sync here must come from, or null.
   Peer* source();
   // Slots of the peers that this copy is brought up to date from.
@@ -74,6 +77,7 @@ class ResyncTarget {
     uint64_t cursor = 0;
     uint64_t sequence = 0;
     uint32_t in_flight = 0;
+    ResyncPace pace;
     uint64_t since_checkpoint = 0;
     std::array<Request, limits::kResyncWindow> requests;
     disk::Job flush;

@@ -65,6 +65,7 @@ void WritePath::admit(Write& write) {
   if (missing != 0) parts_.bitmap->set(missing, piece.offset, piece.length);
   write.tracked = true;
   write.passed = false;
+  parts_.target.application_request();
   // Where the own copy does not count, a peer that has written it stands in for it.
   const Protocol protocol = parts_.access.stands_alone() ? parts_.protocol : Protocol::kC;
   parts_.acks.admit(write.item, write.sent, protocol, parts_.io.now_us());
