@@ -16,11 +16,21 @@ import { HANDLERS_PROGRAM, HelperProcess } from './handlers/helper';
 import { toMirrorError } from './model/errors';
 import type { HandlerRunner } from './model/handlers';
 import { programVersion } from './model/version';
-import { openNativePlane } from './plane/nativePlane';
+import { KernelDevices } from './plane/kernelDevices';
+import { KernelTree, SYSTEM_ROOTS } from './plane/kernelTree';
+import { openKernelDriver, openNativePlane } from './plane/nativePlane';
 import type { Plane } from './plane/plane';
 import type { Environment } from './resource/core';
+import type { KernelSide } from './resource/kernelDevice';
 import { Resource } from './resource/resource';
-import { processName, readBootId, resolveHost, systemClock, systemRandom } from './resource/system';
+import {
+  loadNbd,
+  processName,
+  readBootId,
+  resolveHost,
+  systemClock,
+  systemRandom,
+} from './resource/system';
 import { HELP, readArguments } from './service/arguments';
 import type { Settings } from './service/arguments';
 import { Locations } from './service/locations';
@@ -31,6 +41,8 @@ import { claimRunDir, makeFolder } from './service/runDir';
 import type { RunDir } from './service/runDir';
 import { StateLog } from './service/stateLog';
 import { UpList } from './service/upList';
+import { asSocketStore, openFdStore } from './systemd/fdStore';
+import type { FdStore } from './systemd/fdStore';
 import { openNotifier, Watchdog, watchdogIntervalMs } from './systemd/notifier';
 import type { Notifier } from './systemd/notifier';
 
@@ -38,6 +50,9 @@ const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
 const STANDARD_OUTPUT = 1;
 const STATUS_INTERVAL_MS = 1000;
+
+/** Of systemd: this process is replaced by the next one. */
+const RESTARTING_JOBS: readonly string[] = ['restart', 'try-restart'];
 
 /** How long callers wait for what was up to be up again; then they see what there is. */
 const RESTORE_PATIENCE_MS = 10_000;
@@ -62,6 +77,7 @@ interface Daemon {
   readonly bus: MirrorBus;
   readonly notifier: Notifier;
   readonly watchdog: Watchdog;
+  readonly fdStore: FdStore | undefined;
 }
 
 function main(): void {
@@ -107,6 +123,7 @@ async function start(settings: Settings, addresses: readonly string[], log: Logg
   await daemon.bus.open();
   const patience = setTimeout(() => restored.open(), RESTORE_PATIENCE_MS);
   await service.restore();
+  await daemon.fdStore?.discard();
   clearTimeout(patience);
   restored.open();
   daemon.watchdog.start(watchdogIntervalMs(process.env, process.pid));
@@ -126,11 +143,13 @@ function assemble(
   const plane = openNativePlane({ onWarning: (warning) => log.warn(warning) });
   const handlers = new HelperProcess(HANDLERS_PROGRAM, log);
   const notifier = openNotifier(process.env, log);
+  const fdStore = openFdStore(process.env, process.pid, log);
+  const kernel = openKernelSide(fdStore, log);
   const service = new MirrorService({
     version: programVersion(__dirname),
     nodeName: settings.nodeName,
     loadConfig: (name) => getResource(settings.configDir, name),
-    openDevice: deviceOpener(plane, handlers, settings, log),
+    openDevice: deviceOpener(plane, handlers, kernel, settings, log),
     ports: new Ports({ plane, log }),
     upList: new UpList(settings.runDir, log),
     log,
@@ -139,12 +158,13 @@ function assemble(
   const ownUid = process.getuid?.() ?? 0;
   const bus = new MirrorBus({ service, addresses, ownUid, ready: restored.opened, log });
   const watchdog = new Watchdog(notifier, () => service.devices(), log);
-  return { log, runDir, plane, handlers, service, bus, notifier, watchdog };
+  return { log, runDir, plane, handlers, service, bus, notifier, watchdog, fdStore };
 }
 
 function deviceOpener(
   plane: Plane,
   handlers: HandlerRunner,
+  kernel: KernelSide,
   settings: Settings,
   log: Logger,
 ): OpenDevice {
@@ -158,11 +178,27 @@ function deviceOpener(
     runDir,
     locations: new Locations(stateDir, log),
     handlers,
+    kernel,
     resolveHost,
     processName,
   };
   return (config, node, onChange) =>
     Resource.open({ environment, config, node: node.name, onChange });
+}
+
+function openKernelSide(fdStore: FdStore | undefined, log: Logger): KernelSide {
+  const devices = new KernelDevices({
+    driver: openKernelDriver(),
+    tree: new KernelTree(SYSTEM_ROOTS),
+    clock: systemClock,
+    loadModule: loadNbd,
+  });
+  let told = false;
+  const onMissing = (why: string): void => {
+    if (!told) log.warn(`${why}; resources without a kernel device are served on their sockets`);
+    told = true;
+  };
+  return { devices, sockets: asSocketStore(fdStore), onMissing };
 }
 
 function handleSignals(daemon: Daemon): void {
@@ -184,7 +220,10 @@ async function stop(daemon: Daemon): Promise<void> {
   notifier.stopping();
   daemon.watchdog.stop();
   try {
-    await service.close();
+    const job = (await bus.tryUnitJob()) ?? 'none';
+    const ending = RESTARTING_JOBS.includes(job) ? 'restart' : 'stop';
+    log.info({ job, ending }, 'closing what is up');
+    await service.close(ending);
     await bus.close();
     plane.close();
     handlers.close();

@@ -3,6 +3,8 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
+#include <vector>
 
 #include "base/assert.h"
 #include "bind/disk_work.h"
@@ -105,6 +107,58 @@ Napi::Value serve(EngineRunner& runner, const Napi::CallbackInfo& info) {
                 if (socket == io::kNoSocket) return no_room(completion);
                 engine.serve(socket, name, completion);
               });
+}
+
+// (ticket, fd, unread): the descriptor is taken over.
+Napi::Value serve_kernel(EngineRunner& runner, const Napi::CallbackInfo& info) {
+  const auto unread = info[2].As<Napi::Uint8Array>();
+  const auto* from = reinterpret_cast<const std::byte*>(unread.Data());
+  return post(runner, info,
+              [passed = runner.pass_socket(int(number_at(info, 1))),
+               bytes = std::vector<std::byte>(from, from + unread.ByteLength())](
+                  engine::Engine& engine, io::Io& io, engine::Completion& completion) {
+                const io::SocketId socket = passed->adopt(io);
+                if (socket == io::kNoSocket) return no_room(completion);
+                engine.serve_kernel(socket, bytes, completion);
+              });
+}
+
+void kernel_parked(engine::Completion& completion, int error, const char* what) {
+  auto& runner = *static_cast<EngineRunner*>(completion.owner);
+  KernelParking& parking = runner.parking();
+  BM_ASSERT(parking.command != nullptr);
+  BM_ASSERT(parking.io != nullptr);
+  if (error == 0) parking.fd = runner.release_socket(*parking.io, parking.parked.socket);
+  engine::Completion& command = *std::exchange(parking.command, nullptr);
+  command.done(command, error, what);
+}
+
+// (ticket); takeParked() follows when it went well.
+Napi::Value park_kernel(EngineRunner& runner, const Napi::CallbackInfo& info) {
+  return post(runner, info,
+              [&runner](engine::Engine& engine, io::Io& io, engine::Completion& completion) {
+                KernelParking& parking = runner.parking();
+                if (parking.command != nullptr || parking.fd >= 0) {
+                  return completion.done(completion, EALREADY, "it is being parked");
+                }
+                parking.completion = {kernel_parked, &runner};
+                parking.command = &completion;
+                parking.io = &io;
+                engine.park_kernel(parking.parked, parking.completion);
+              });
+}
+
+// {fd, unread}: the descriptor is the caller's.
+Napi::Value take_parked(EngineRunner& runner, const Napi::CallbackInfo& info) {
+  KernelParking& parking = runner.parking();
+  BM_ASSERT(parking.command == nullptr);
+  Napi::Object object = Napi::Object::New(info.Env());
+  object.Set("fd", std::exchange(parking.fd, -1));
+  const std::vector<std::byte> unread = std::move(parking.parked.unread);
+  object.Set("unread",
+             Napi::Buffer<uint8_t>::Copy(
+                 info.Env(), reinterpret_cast<const uint8_t*>(unread.data()), unread.size()));
+  return object;
 }
 
 // (ticket, force)
@@ -229,6 +283,9 @@ constexpr DeviceCommand kCommands[] = {
     {"establish", establish},
     {"pauseResync", pause_resync},
     {"serve", serve},
+    {"serveKernel", serve_kernel},
+    {"parkKernel", park_kernel},
+    {"takeParked", take_parked},
     {"withdraw", withdraw},
     {"updateMetadata", update_metadata},
     {"supplyUuids", supply_uuids},

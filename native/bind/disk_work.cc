@@ -1,62 +1,13 @@
 // See disk_work.h.
 #include "bind/disk_work.h"
 
-#include <functional>
-#include <optional>
 #include <string>
 
+#include "bind/async_work.h"
 #include "bind/image_values.h"
 #include "bind/js_values.h"
 
 namespace blkmirror::bind {
-
-namespace {
-
-template <class T>
-class DiskWork final : public Napi::AsyncWorker {
- public:
-  using Work = std::function<host::Outcome<T>()>;
-  using Convert = Napi::Object (*)(Napi::Env env, const T& value);
-
-  static Napi::Value start(Napi::Env env, Work work, Convert convert) {
-    auto* worker = new DiskWork(env, std::move(work), convert);
-    const Napi::Promise promise = worker->deferred_.Promise();
-    worker->Queue();
-    return promise;
-  }
-
-  // On this thread, where the work does not wait.
-  static Napi::Value run(Napi::Env env, Work work, Convert convert) {
-    DiskWork done(env, std::move(work), convert);
-    const Napi::Promise promise = done.deferred_.Promise();
-    done.Execute();
-    done.OnOK();
-    return promise;
-  }
-
-  void Execute() override { outcome_.emplace(work_()); }
-
-  void OnOK() override {
-    const Napi::HandleScope scope(Env());
-    BM_ASSERT(outcome_.has_value());
-    if (outcome_->ok()) {
-      deferred_.Resolve(convert_(Env(), outcome_->value()));
-    } else {
-      deferred_.Reject(error_of(Env(), outcome_->failure()).Value());
-    }
-  }
-
- private:
-  DiskWork(Napi::Env env, Work work, Convert convert)
-      : Napi::AsyncWorker(env), work_(std::move(work)), convert_(convert), deferred_(env) {}
-
-  Work work_;
-  Convert convert_;
-  Napi::Promise::Deferred deferred_;
-  std::optional<host::Outcome<T>> outcome_;
-};
-
-}  // namespace
 
 Napi::Value claim_disks_async(EngineRunner& runner, const Napi::CallbackInfo& info) {
   using Passed = std::shared_ptr<PassedDisks>;
@@ -70,13 +21,13 @@ Napi::Value claim_disks_async(EngineRunner& runner, const Napi::CallbackInfo& in
                                                     [](Napi::Env, Passed* it) { delete it; }));
     return object;
   };
-  if (runner.claims_at_once()) return DiskWork<Passed>::run(info.Env(), work, convert);
-  return DiskWork<Passed>::start(info.Env(), work, convert);
+  if (runner.claims_at_once()) return AsyncWork<Passed>::run(info.Env(), work, convert);
+  return AsyncWork<Passed>::start(info.Env(), work, convert);
 }
 
 Napi::Value inspect_disk(const Napi::CallbackInfo& info) {
   const std::string path = info[0].As<Napi::String>().Utf8Value();
-  return DiskWork<host::DiskFacts>::start(
+  return AsyncWork<host::DiskFacts>::start(
       info.Env(),
       [path]() -> host::Outcome<host::DiskFacts> {
         auto disk = host::open_disk(path);
@@ -88,13 +39,13 @@ Napi::Value inspect_disk(const Napi::CallbackInfo& info) {
 
 Napi::Value create_metadata_async(const Napi::CallbackInfo& info) {
   const CreateSpec spec = create_spec_of(info[0].As<Napi::Object>());
-  return DiskWork<meta::Superblock>::start(
+  return AsyncWork<meta::Superblock>::start(
       info.Env(), [spec] { return create_metadata(spec); }, &metadata_object);
 }
 
 Napi::Value plan_metadata_async(const Napi::CallbackInfo& info) {
   const CreateSpec spec = create_spec_of(info[0].As<Napi::Object>());
-  return DiskWork<meta::Layout>::start(
+  return AsyncWork<meta::Layout>::start(
       info.Env(), [spec] { return plan_metadata(spec); }, &layout_object);
 }
 
@@ -103,26 +54,26 @@ Napi::Value dump_metadata_async(const Napi::CallbackInfo& info) {
                         info[1].As<Napi::String>().Utf8Value()};
   const bool unclaimed = info[2].As<Napi::Boolean>().Value();
   const std::string resource = info[3].As<Napi::String>().Utf8Value();
-  return DiskWork<Image>::start(
+  return AsyncWork<Image>::start(
       info.Env(), [=] { return dump_metadata(paths, unclaimed, resource); }, &image_object);
 }
 
 Napi::Value restore_metadata_async(const Napi::CallbackInfo& info) {
   const RestoreSpec spec = restore_spec_of(info[0].As<Napi::Object>());
-  return DiskWork<meta::Superblock>::start(
+  return AsyncWork<meta::Superblock>::start(
       info.Env(), [spec] { return restore_metadata(spec); }, &metadata_object);
 }
 
 Napi::Value repair_metadata_async(const Napi::CallbackInfo& info) {
   const RepairSpec spec = repair_spec_of(info[0].As<Napi::Object>());
-  return DiskWork<RepairReport>::start(
+  return AsyncWork<RepairReport>::start(
       info.Env(), [spec] { return repair_metadata(spec); }, &repair_object);
 }
 
 Napi::Value read_metadata_async(const Napi::CallbackInfo& info) {
   const DiskPaths paths{info[0].As<Napi::String>().Utf8Value(),
                         info[1].As<Napi::String>().Utf8Value()};
-  return DiskWork<meta::Superblock>::start(
+  return AsyncWork<meta::Superblock>::start(
       info.Env(), [paths] { return read_metadata(paths); }, &metadata_object);
 }
 

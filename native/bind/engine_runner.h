@@ -47,6 +47,16 @@ class PassedDisks {
   virtual void adopt(io::Io& io, engine::AttachSpec& spec) = 0;
 };
 
+// The kernel's connection on its way back from the engine: the engine's thread owns it until the
+// command that parks it has completed, then the main thread does.
+struct KernelParking {
+  engine::Completion completion;
+  engine::ParkedKernel parked;
+  engine::Completion* command = nullptr;  // while it runs
+  io::Io* io = nullptr;
+  int fd = -1;
+};
+
 class EngineRunner {
  public:
   // What a command does where the engine runs. It completes `completion`, unless the command
@@ -61,6 +71,8 @@ class EngineRunner {
   virtual bool post(uint64_t ticket, bool may_be_lost, Action action) = 0;
   // Ends everything in order: the claim is no longer waited for, or the engine is closed.
   virtual void stop() = 0;
+  // Where the engine runs: the descriptor of a socket that the engine gave up, now the caller's.
+  virtual int release_socket(io::Io& io, io::SocketId socket) = 0;
   // `fd`: as the lobby's take() gave it.
   virtual std::shared_ptr<PassedSocket> pass_socket(int fd) = 0;
   virtual host::Outcome<std::shared_ptr<PassedSocket>> listen_unix(const std::string& path) = 0;
@@ -72,12 +84,18 @@ class EngineRunner {
   // As it was started, without disks.
   virtual engine::AttachSpec attach_spec() const = 0;
 
+  // Of the one park_kernel at a time.
+  KernelParking& parking() { return parking_; }
+
   virtual EventRing& events() = 0;
   virtual const engine::Statistics& statistics() const = 0;
   // After `attached` or `ended`.
   virtual const std::vector<std::string>& warnings() const = 0;
   // After `ended`.
   virtual const Ending& ending() const = 0;
+
+ private:
+  KernelParking parking_;
 };
 
 }  // namespace blkmirror::bind

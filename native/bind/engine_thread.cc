@@ -127,6 +127,10 @@ void EngineThread::stop() {
   if (io_ != nullptr) io_->wake();
 }
 
+int EngineThread::release_socket(io::Io& io, io::SocketId socket) {
+  return static_cast<io::UringIo&>(io).release_socket(socket);
+}
+
 std::shared_ptr<PassedSocket> EngineThread::pass_socket(int fd) {
   return std::make_shared<PassedFd>(host::OwnedFd(fd));
 }

@@ -42,6 +42,7 @@ class EngineThread final : public EngineRunner {
   Status start();
   bool post(uint64_t ticket, bool may_be_lost, Action action) override;
   void stop() override;
+  int release_socket(io::Io& io, io::SocketId socket) override;
   std::shared_ptr<PassedSocket> pass_socket(int fd) override;
   host::Outcome<std::shared_ptr<PassedSocket>> listen_unix(const std::string& path) override;
   host::Outcome<std::shared_ptr<PassedDisks>> claim_again() override;

@@ -312,6 +312,7 @@ Napi::Object statistics_object(Napi::Env env, const engine::Statistics& statisti
   set_bigint(object, "writes", relaxed(statistics.writes));
   set_bigint(object, "metadataWrites", relaxed(statistics.metadata_writes));
   set_bigint(object, "hotExtents", relaxed(statistics.hot_extents));
+  object.Set("kernelAttached", statistics.kernel_attached.load(std::memory_order_relaxed));
   const uint32_t clients = statistics.client_count.load(std::memory_order_relaxed);
   Napi::Array pids = Napi::Array::New(env);
   for (uint32_t index = 0; index < clients && index < limits::kClients; index++) {

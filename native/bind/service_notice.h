@@ -7,5 +7,11 @@ namespace blkmirror::bind {
 
 // (address, state) → the errno's name, empty when it was sent
 Napi::Value notify_manager(const Napi::CallbackInfo& info);
+// (address, name, fd) → the errno's name: the manager keeps a copy of the descriptor
+Napi::Value store_descriptor(const Napi::CallbackInfo& info);
+// (address, timeoutMs) → a promise: the manager has acted on all that was sent
+Napi::Value wait_for_manager_async(const Napi::CallbackInfo& info);
+// (bytes) → a descriptor of them, the caller's
+Napi::Value keep_bytes(const Napi::CallbackInfo& info);
 
 }  // namespace blkmirror::bind

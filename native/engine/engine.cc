@@ -58,6 +58,15 @@ void Engine::serve(io::SocketId listener, const std::string& export_name, Comple
   parts_->serving.serve(listener, export_name, completion);
 }
 
+void Engine::serve_kernel(io::SocketId socket, std::span<const std::byte> unread,
+                          Completion& completion) {
+  parts_->serving.serve_kernel(socket, unread, completion);
+}
+
+void Engine::park_kernel(ParkedKernel& parked, Completion& completion) {
+  parts_->serving.park_kernel(parked, completion);
+}
+
 void Engine::withdraw(bool force, Completion& completion) {
   parts_->serving.withdraw(force, completion);
 }

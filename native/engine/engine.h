@@ -52,6 +52,11 @@ class Engine final : public io::BatchHandler {
   // Takes the listening socket over. Completes when writes received from peers are finished
   // and clients are accepted.
   void serve(io::SocketId listener, const std::string& export_name, Completion& completion);
+  // While serving: the kernel's connection, in the transmission phase; taken over also when this
+  // fails. `unread`: received on it already.
+  void serve_kernel(io::SocketId socket, std::span<const std::byte> unread, Completion& completion);
+  // Answers what the kernel has sent, as far as it was read, and hands its connection over.
+  void park_kernel(ParkedKernel& parked, Completion& completion);
   // EBUSY while clients are attached, unless `force`. Flushes every copy.
   void withdraw(bool force, Completion& completion);
 

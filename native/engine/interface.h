@@ -96,6 +96,12 @@ struct MetadataPatch {
   std::vector<PeerPatch> peers;
 };
 
+// What was the kernel's connection, for whoever serves it next; kNoSocket: it ended meanwhile.
+struct ParkedKernel {
+  io::SocketId socket = io::kNoSocket;
+  std::vector<std::byte> unread;  // received, and of no request that was begun
+};
+
 // Called on the engine's thread; must neither block nor allocate.
 class EventSink {
  public:
@@ -139,6 +145,7 @@ struct Statistics {
   std::atomic<uint32_t> in_flight{0};
   std::atomic<uint64_t> metadata_writes{0};
   std::atomic<uint64_t> hot_extents{0};
+  std::atomic<bool> kernel_attached{false};  // the kernel's connection is served
   std::atomic<uint32_t> client_count{0};
   std::array<std::atomic<int32_t>, limits::kClients> client_pids{};
   std::array<PeerStatistics, limits::kSlots> peers;

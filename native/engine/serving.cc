@@ -47,6 +47,46 @@ void Serving::start() {
   finish(0, "");
 }
 
+void Serving::serve_kernel(io::SocketId socket, std::span<const std::byte> unread,
+                           Completion& completion) {
+  BM_ASSERT(socket != io::kNoSocket);
+  if (step_ != Step::kOn || parts_.server.has_kernel()) {
+    parts_.io.shutdown(socket);
+    parts_.io.close_socket(socket);
+    completion.done(completion, EBUSY, "the kernel cannot be served now");
+    return;
+  }
+  parts_.server.admit_kernel(socket, unread);
+  BM_ASSERT(parts_.server.has_kernel());
+  completion.done(completion, 0, "");
+}
+
+void Serving::park_kernel(ParkedKernel& parked, Completion& completion) {
+  if (step_ != Step::kOn || !parts_.server.has_kernel()) {
+    completion.done(completion, ENOTCONN, "the kernel is not served");
+    return;
+  }
+  if (park_completion_ != nullptr) {
+    completion.done(completion, EALREADY, "the kernel is being parked");
+    return;
+  }
+  parked_ = &parked;
+  park_completion_ = &completion;
+  parts_.server.park_kernel(kernel_parked, this);
+}
+
+void Serving::kernel_parked(void* owner, io::SocketId socket, std::span<const std::byte> unread) {
+  auto& serving = *static_cast<Serving*>(owner);
+  BM_ASSERT(serving.parked_ != nullptr);
+  BM_ASSERT(serving.park_completion_ != nullptr);
+  serving.parked_->socket = socket;
+  serving.parked_->unread.assign(unread.begin(), unread.end());
+  serving.parked_ = nullptr;
+  Completion& completion = *serving.park_completion_;
+  serving.park_completion_ = nullptr;
+  completion.done(completion, socket == io::kNoSocket ? ENOTCONN : 0, "the connection ended");
+}
+
 void Serving::clients_changed(void* owner) {
   Parts& parts = static_cast<Serving*>(owner)->parts_;
   std::array<int32_t, limits::kClients> pids{};
@@ -54,6 +94,7 @@ void Serving::clients_changed(void* owner) {
   for (uint32_t i = 0; i < count; ++i) {
     parts.stats.client_pids[i].store(pids[i], std::memory_order_relaxed);
   }
+  parts.stats.kernel_attached.store(parts.server.has_kernel(), std::memory_order_relaxed);
   parts.stats.client_count.store(count, std::memory_order_relaxed);
   parts.events.clients_changed(count);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "engine/interface.h"
@@ -18,6 +19,11 @@ class Serving {
 
   void serve(io::SocketId listener, const std::string& export_name, Completion& completion);
   void withdraw(bool force, Completion& completion);
+  // The end of the kernel's connection, which is closed when this fails: EBUSY (nothing is served,
+  // or the kernel is already).
+  void serve_kernel(io::SocketId socket, std::span<const std::byte> unread, Completion& completion);
+  // Ends the service of the kernel between two requests. ENOTCONN: it has ended by itself.
+  void park_kernel(ParkedKernel& parked, Completion& completion);
   // Ends clients without a flush, for a close. No effect when nothing is served.
   void abandon();
   bool idle() const { return step_ == Step::kOff; }
@@ -33,6 +39,7 @@ class Serving {
   static void clients_changed(void* owner);
   static void server_stopped(void* owner);
   static void flushed(nbd::Piece& piece, int error);
+  static void kernel_parked(void* owner, io::SocketId socket, std::span<const std::byte> unread);
   void start();
   void finish(int error, const char* what);
 
@@ -42,6 +49,8 @@ class Serving {
   io::SocketId listener_ = io::kNoSocket;
   std::string export_name_;
   Completion* completion_ = nullptr;
+  ParkedKernel* parked_ = nullptr;
+  Completion* park_completion_ = nullptr;
   nbd::Piece flush_;
 };
 

@@ -1,8 +1,13 @@
 // The datagram that sd_notify(3) sends.
 #include "host/service_notify.h"
 
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstddef>
@@ -30,21 +35,72 @@ socklen_t fill_address(const std::string& text, sockaddr_un* address) {
   return static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + text.size());
 }
 
+void attach_descriptor(msghdr& message, char* control, size_t bytes, int fd) {
+  BM_ASSERT(bytes >= CMSG_SPACE(sizeof fd));
+  message.msg_control = control;
+  message.msg_controllen = bytes;
+  cmsghdr* header = CMSG_FIRSTHDR(&message);
+  BM_ASSERT(header != nullptr);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof fd);
+  std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
+}
+
 }  // namespace
 
 int notify_service_manager(const std::string& address, const std::string& state) {
+  return notify_with_descriptor(address, state, -1);
+}
+
+int notify_with_descriptor(const std::string& address, const std::string& state, int fd) {
   if (!is_address(address)) return EINVAL;
   sockaddr_un to{};
   const socklen_t length = fill_address(address, &to);
   BM_ASSERT(length <= sizeof to);
-  const OwnedFd fd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  if (!fd.valid()) return errno;
-  const auto* where = reinterpret_cast<const sockaddr*>(&to);
-  const ssize_t sent =
-      sendto(fd.get(), state.data(), state.size(), MSG_DONTWAIT | MSG_NOSIGNAL, where, length);
+  const OwnedFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!socket.valid()) return errno;
+  iovec text{const_cast<char*>(state.data()), state.size()};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof fd)] = {};
+  msghdr message{};
+  message.msg_name = &to;
+  message.msg_namelen = length;
+  message.msg_iov = &text;
+  message.msg_iovlen = 1;
+  if (fd >= 0) attach_descriptor(message, control, sizeof control, fd);
+  const ssize_t sent = sendmsg(socket.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
   if (sent < 0) return errno;
   BM_ASSERT(static_cast<size_t>(sent) == state.size());
   return 0;
+}
+
+// The manager closes its copy of the pipe's end when it has read this; ours is closed at once.
+int wait_for_service_manager(const std::string& address, int timeout_ms) {
+  BM_ASSERT(timeout_ms > 0);
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return errno;
+  const OwnedFd waiting(ends[0]);
+  OwnedFd passed(ends[1]);
+  const int error = notify_with_descriptor(address, "BARRIER=1", passed.get());
+  if (error != 0) return error;
+  passed.reset();
+  pollfd hang_up{waiting.get(), 0, 0};
+  int ready = 0;
+  do {
+    ready = poll(&hang_up, 1, timeout_ms);
+  } while (ready < 0 && errno == EINTR);
+  if (ready < 0) return errno;
+  return ready == 0 ? ETIMEDOUT : 0;
+}
+
+Outcome<OwnedFd> keep_bytes(const void* bytes, size_t length) {
+  BM_ASSERT(bytes != nullptr || length == 0);
+  OwnedFd memory(memfd_create("blkmirror", MFD_CLOEXEC));
+  if (!memory.valid()) return Failure{errno, "cannot keep bytes in memory"};
+  const ssize_t written = write(memory.get(), bytes, length);
+  if (written < 0) return Failure{errno, "cannot keep bytes in memory"};
+  if (static_cast<size_t>(written) != length) return Failure{ENOSPC, "no memory to keep bytes in"};
+  return memory;
 }
 
 }  // namespace blkmirror::host

@@ -97,7 +97,7 @@ class Io {
   virtual void send(SocketId socket, iovec* parts, uint32_t count, Op& op) = 0;
   // Operations in flight on the socket end soon (0 or a negative errno). May be called twice.
   virtual void shutdown(SocketId socket) = 0;
-  // Asks an accept in flight to end with -ECANCELED.
+  // Asks an accept or a receive in flight to end with -ECANCELED; nothing that came is lost.
   virtual void cancel(Op& op) = 0;
   // No operation may be in flight.
   virtual void close_socket(SocketId socket) = 0;

@@ -108,7 +108,7 @@ void SimIo::send(SocketId socket, iovec* parts, uint32_t count, Op& op) {
 void SimIo::shutdown(SocketId socket) { world_.net_.shutdown(socket); }
 
 void SimIo::cancel(Op& op) {
-  BM_ASSERT(op.impl.kind == kSimAccept);
+  BM_ASSERT(op.impl.kind == kSimAccept || op.impl.kind == kSimReceive);
   if (op.impl.pending) world_.net_.cancel(op);
 }
 

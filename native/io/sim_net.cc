@@ -199,9 +199,10 @@ void SimNet::shutdown(SocketId socket) {
 
 void SimNet::cancel(Op& op) {
   for (const auto& socket : sockets_) {
-    if (socket->accepting != &op) continue;
+    if (socket->accepting != &op && socket->receiving != &op) continue;
     BM_ASSERT(socket->open);
-    socket->accepting = nullptr;
+    if (socket->accepting == &op) socket->accepting = nullptr;
+    if (socket->receiving == &op) socket->receiving = nullptr;
     world_.schedule(1, SimEventKind::kComplete, *socket->node, &op, -ECANCELED, kNoSocket);
   }
 }

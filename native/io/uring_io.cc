@@ -51,9 +51,14 @@ class SlotTable {
   }
   void remove(uint32_t index) {
     BM_ASSERT(at(index).in_flight == 0);
-    ::close(slots_[index].fd);
+    ::close(release(index));
+  }
+  int release(uint32_t index) {
+    BM_ASSERT(at(index).in_flight == 0);
+    const int fd = slots_[index].fd;
     slots_[index].fd = -1;
     free_[free_count_++] = index;
+    return fd;
   }
   Slot& at(uint32_t index) {
     BM_ASSERT(index < Size);
@@ -149,7 +154,7 @@ struct UringIo::Private {
   uint32_t region_count = 0;
   uint32_t in_flight = 0;
   List<OpImpl, &OpImpl::link> waiting;    // for a place in the submission queue
-  List<OpImpl, &OpImpl::link> cancelled;  // accepts whose cancellation is to be submitted
+  List<OpImpl, &OpImpl::link> cancelled;  // those whose cancellation is to be submitted
 };
 
 Result<std::unique_ptr<UringIo>> UringIo::create() {
@@ -248,7 +253,8 @@ void UringIo::shutdown(SocketId socket) {
 }
 
 void UringIo::cancel(Op& op) {
-  BM_ASSERT(static_cast<UringOp>(op.impl.kind) == UringOp::kAccept);
+  const auto kind = static_cast<UringOp>(op.impl.kind);
+  BM_ASSERT(kind == UringOp::kAccept || kind == UringOp::kReceive);
   if (!op.impl.pending || (op.impl.flags & kUringCancelled) != 0) return;
   op.impl.flags |= kUringCancelled;
   if (!op.impl.link.linked()) private_->cancelled.push_back(op.impl);
@@ -256,6 +262,10 @@ void UringIo::cancel(Op& op) {
 
 void UringIo::close_socket(SocketId socket) {
   private_->sockets.remove(static_cast<uint32_t>(socket));
+}
+
+int UringIo::release_socket(SocketId socket) {
+  return private_->sockets.release(static_cast<uint32_t>(socket));
 }
 
 int32_t UringIo::peer_pid(SocketId socket) const {

@@ -29,6 +29,8 @@ class UringIo final : public Io {
   // Take over a descriptor; kNoDisk and kNoSocket when the table is full (it stays the caller's).
   DiskId adopt_disk(int fd);
   SocketId adopt_socket(int fd);
+  // Gives a socket's descriptor back to the caller. No operation may be in flight.
+  int release_socket(SocketId socket);
 
   // batch_end(), then submit and wait for completions or the next timer, then deliver them.
   void run_batch();

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "base/assert.h"
 #include "nbd/session.h"
@@ -37,6 +38,8 @@ struct Server::Private final : SessionHost {
   void run();
   void admit(io::SocketId socket);
   void destroy(Session& session);
+  void hand_over(Session& session);
+  Session* kernel_session() const;
   void finish_stop();
   void tell_change() const;
 
@@ -50,10 +53,13 @@ struct Server::Private final : SessionHost {
   void* stopped_owner = nullptr;
   void (*changed)(void* owner) = nullptr;
   void* changed_owner = nullptr;
+  Parked parked = nullptr;  // while the kernel's session is being parked
+  void* parked_owner = nullptr;
   io::Op accept;
   io::Timer accept_again;
   io::Timer run_timer;
-  std::array<std::unique_ptr<Session>, limits::kClients> sessions;  // the first `count`, by age
+  // The first `count`, by age: the clients and the kernel.
+  std::array<std::unique_ptr<Session>, limits::kClients + 1> sessions;
   uint32_t count = 0;
   List<Session, &Session::run_link> runnable;
   List<Session, &Session::send_link> senders;
@@ -120,6 +126,28 @@ void Server::stop(void (*stopped)(void* owner), void* owner) {
   self.run_soon();
 }
 
+void Server::admit_kernel(io::SocketId socket, std::span<const std::byte> unread) {
+  Private& self = *private_;
+  BM_ASSERT(self.running && !self.stopping);
+  BM_ASSERT(!has_kernel());
+  BM_ASSERT(self.count < self.sessions.size());
+  self.sessions[self.count] = std::make_unique<Session>(self.world, socket);
+  self.sessions[self.count++]->start_kernel(unread);
+}
+
+bool Server::has_kernel() const { return private_->kernel_session() != nullptr; }
+
+void Server::park_kernel(Parked parked, void* owner) {
+  Private& self = *private_;
+  BM_ASSERT(parked != nullptr);
+  BM_ASSERT(self.parked == nullptr);
+  Session* session = self.kernel_session();
+  BM_ASSERT(session != nullptr);
+  self.parked = parked;
+  self.parked_owner = owner;
+  session->park();
+}
+
 bool Server::running() const { return private_->running; }
 
 void Server::batch_end() {
@@ -129,7 +157,8 @@ void Server::batch_end() {
 uint32_t Server::client_count() const {
   uint32_t clients = 0;
   for (uint32_t i = 0; i < private_->count; i++) {
-    if (private_->sessions[i]->in_transmission()) clients++;
+    const Session& session = *private_->sessions[i];
+    if (session.in_transmission() && !session.is_kernel()) clients++;
   }
   return clients;
 }
@@ -138,7 +167,7 @@ uint32_t Server::client_pids(int32_t* pids, uint32_t capacity) const {
   uint32_t written = 0;
   for (uint32_t i = 0; i < private_->count && written < capacity; i++) {
     const Session& session = *private_->sessions[i];
-    if (session.in_transmission()) pids[written++] = session.peer_pid();
+    if (session.in_transmission() && !session.is_kernel()) pids[written++] = session.peer_pid();
   }
   return written;
 }
@@ -183,8 +212,9 @@ void Server::Private::accepted(int32_t result) {
 }
 
 void Server::Private::admit(io::SocketId socket) {
-  BM_ASSERT(count <= limits::kClients);
-  if (stopping || count == limits::kClients) {
+  BM_ASSERT(count < sessions.size());
+  const uint32_t clients = count - (kernel_session() != nullptr ? 1 : 0);
+  if (stopping || clients == limits::kClients) {
     io().close_socket(socket);
     return;
   }
@@ -199,8 +229,11 @@ void Server::Private::run_soon() {
 
 void Server::Private::run() {
   while (Session* session = runnable.pop_front()) {
-    if (!session->ended()) {
-      session->run();
+    if (!session->ended()) session->run();
+    if (session->at_rest()) {
+      hand_over(*session);
+    } else if (!session->ended()) {
+      continue;
     } else if (session->idle()) {
       destroy(*session);
     }
@@ -219,8 +252,25 @@ void Server::Private::destroy(Session& session) {
   std::unique_ptr<Session> leaving = std::move(*place);
   std::move(place + 1, end, place);
   count--;
+  const bool lost = leaving->is_kernel() && parked != nullptr;
   leaving.reset();
+  if (lost) std::exchange(parked, nullptr)(parked_owner, io::kNoSocket, {});
   if (was_client) tell_change();
+}
+
+void Server::Private::hand_over(Session& session) {
+  BM_ASSERT(parked != nullptr);
+  BM_ASSERT(session.is_kernel());
+  const io::SocketId socket = session.unpark();
+  std::exchange(parked, nullptr)(parked_owner, socket, session.unread());
+  destroy(session);
+}
+
+Session* Server::Private::kernel_session() const {
+  const auto end = sessions.begin() + count;
+  const auto place =
+      std::find_if(sessions.begin(), end, [](const auto& session) { return session->is_kernel(); });
+  return place == end ? nullptr : place->get();
 }
 
 void Server::Private::finish_stop() {

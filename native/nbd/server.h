@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "base/limits.h"
@@ -36,6 +37,16 @@ class Server {
 
   // Takes over a listening socket and begins to accept.
   void start(io::SocketId listener, const Export& exported);
+  // Takes over the end of a connection whose other end is the kernel's, in the transmission phase.
+  // `unread`: what was received on it already. While running, and while there is none.
+  void admit_kernel(io::SocketId socket, std::span<const std::byte> unread);
+  bool has_kernel() const;
+  // Answers what the kernel's session has begun, takes nothing further from it, and hands socket
+  // and unread bytes over: they are the owner's. kNoSocket when the session ended meanwhile. Never
+  // inside the call.
+  using Parked = void (*)(void* owner, io::SocketId socket, std::span<const std::byte> unread);
+  void park_kernel(Parked parked, void* owner);
+
   // Stops accepting, ends the connections of the clients (requests in flight are finished
   // inside, not answered) and calls `stopped` once nothing is in flight. Never inside the call.
   void stop(void (*stopped)(void* owner), void* owner);
@@ -44,7 +55,8 @@ class Server {
   // Sends the replies gathered in this batch; called from the engine's batch_end().
   void batch_end();
 
-  uint32_t client_count() const;                                 // that finished negotiation
+  // Without the kernel's. Of clients that finished negotiation.
+  uint32_t client_count() const;
   uint32_t client_pids(int32_t* pids, uint32_t capacity) const;  // returns how many were written
 
  private:

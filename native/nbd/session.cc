@@ -2,6 +2,7 @@
 #include "nbd/session.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 
 #include "base/assert.h"
@@ -67,6 +68,41 @@ void Session::start() {
   world_.host.want_send(*this);
 }
 
+void Session::start_kernel(std::span<const std::byte> unread) {
+  BM_ASSERT(state_ == State::kHandshake);
+  BM_ASSERT(unread.size() < limits::kStreamBytes);
+  handshake_.clear_output();
+  kernel_ = true;
+  state_ = State::kTransmission;
+  std::copy(unread.begin(), unread.end(), stream_.get());
+  stream_end_ = static_cast<uint32_t>(unread.size());
+  world_.host.entered_transmission(*this);
+  world_.host.want_run(*this);
+}
+
+// The request that is being received is taken whole: its sender is in the middle of it.
+void Session::park() {
+  BM_ASSERT(kernel_);
+  BM_ASSERT(!parking_);
+  parking_ = true;
+  if (ended_) return;
+  if (receive_.impl.pending && between_requests()) world_.io.cancel(receive_);
+  world_.host.want_run(*this);
+}
+
+bool Session::at_rest() const {
+  return parking_ && !ended_ && between_requests() && requests_used_ == 0 && idle();
+}
+
+io::SocketId Session::unpark() {
+  BM_ASSERT(at_rest());
+  BM_ASSERT(!send_link.linked());
+  ended_ = true;
+  abandoned_ = true;
+  let_go();
+  return socket_;
+}
+
 void Session::run() {
   if (ended_) return;
   BM_ASSERT(!run_link.linked());
@@ -113,6 +149,10 @@ void Session::received(int32_t result) {
   BM_ASSERT(state_ != State::kDisconnecting || ended_);
   if (ended_) {
     world_.host.want_run(*this);
+    return;
+  }
+  if (result == -ECANCELED && parking_) {
+    advance();
     return;
   }
   if (result <= 0) {
@@ -168,7 +208,17 @@ void Session::advance() {
     }
   }
   if (ended_ || blocked_ != Blocked::kNo || state_ == State::kDisconnecting) return;
+  if (parking_ && between_requests()) {
+    if (at_rest()) world_.host.want_run(*this);
+    return;
+  }
   receive_more();
+}
+
+// Nothing of a request that was parsed is still to be received or begun.
+bool Session::between_requests() const {
+  BM_ASSERT(filling_ == nullptr || current_ != nullptr);
+  return current_ == nullptr && refused_ == nullptr;
 }
 
 // One message; false when more input is needed.
@@ -199,6 +249,7 @@ bool Session::advance_transmission() {
 }
 
 bool Session::take_header() {
+  if (parking_) return false;
   if (available() < sizeof(WireRequest)) return false;
   Request* request = free_requests_.front();
   if (request == nullptr) {

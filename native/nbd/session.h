@@ -17,6 +17,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "base/buffer_pool.h"
 #include "base/limits.h"
@@ -56,18 +57,29 @@ struct SessionWorld {
 class Session {
  public:
   Session(const SessionWorld& world, io::SocketId socket);
-  // Only when idle() after end(), then it closes the socket; or after abandon().
+  // Only when idle() after end(), then it closes the socket; or after abandon() or unpark().
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
   void start();
+  // Without a handshake. `unread`: received already, at most a stream's buffer.
+  void start_kernel(std::span<const std::byte> unread);
   void run();
   void send_gathered();
   // Ends the connection; requests in flight are finished but not answered. May be called twice.
   void end();
   // The Io crashed, in a simulated world, and this goes with it: nothing is in flight any more.
   void abandon();
+  // For the kernel's, which began in the transmission phase: no further request is parsed. When all
+  // are answered, socket and unread bytes are for the next server: run() is wanted when it is
+  // at_rest(), or has ended.
+  void park();
+  bool at_rest() const;
+  // When at_rest(): gives up the socket, which is the caller's. Only destruction may follow.
+  io::SocketId unpark();
+  std::span<const std::byte> unread() const { return {stream_.get() + stream_begin_, available()}; }
+  bool is_kernel() const { return kernel_; }
   bool ended() const { return ended_; }
   bool idle() const { return !receive_.impl.pending && !send_.impl.pending && at_backend_ == 0; }
   bool in_transmission() const { return state_ != State::kHandshake; }
@@ -116,6 +128,7 @@ class Session {
   bool take_header();
   void take_request(Request& request, const RequestHeader& header);
   bool skip_payload();
+  bool between_requests() const;
   uint32_t available() const { return stream_end_ - stream_begin_; }
   void unblock();
 
@@ -159,6 +172,8 @@ class Session {
   State state_ = State::kHandshake;
   bool ended_ = false;
   bool abandoned_ = false;
+  bool kernel_ = false;
+  bool parking_ = false;
   bool transmission_next_ = false;  // once the handshake's last output is sent
   bool hang_up_next_ = false;
   Handshake handshake_;

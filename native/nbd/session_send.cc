@@ -39,6 +39,7 @@ void Session::sent(int32_t result) {
   settle_sent_pieces();
   while (Request* request = answered_.pop_front()) free_request(*request);
   if (!replies_.empty()) world_.host.want_send(*this);
+  if (at_rest()) world_.host.want_run(*this);
   hang_up_when_answered();
 }
 

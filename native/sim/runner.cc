@@ -88,6 +88,12 @@ void Runner::stop() {
   io_->wake();
 }
 
+// A simulated kernel is no client: nothing is ever parked.
+int Runner::release_socket(io::Io&, io::SocketId socket) {
+  BM_ASSERT(socket == io::kNoSocket);
+  return -1;
+}
+
 std::shared_ptr<bind::PassedSocket> Runner::pass_socket(int fd) {
   BM_ASSERT(fd >= 0);
   if (node_ == nullptr) return nullptr;  // post() refuses what would use it

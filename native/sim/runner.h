@@ -27,6 +27,7 @@ class Runner final : public bind::EngineRunner, private io::BatchHandler {
 
   bool post(uint64_t ticket, bool may_be_lost, Action action) override;
   void stop() override;
+  int release_socket(io::Io& io, io::SocketId socket) override;
   std::shared_ptr<bind::PassedSocket> pass_socket(int fd) override;
   host::Outcome<std::shared_ptr<bind::PassedSocket>> listen_unix(const std::string& path) override;
   host::Outcome<std::shared_ptr<bind::PassedDisks>> claim_again() override;

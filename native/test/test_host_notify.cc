@@ -1,4 +1,5 @@
 // What the service manager receives, on a path and on an abstract name, and what is refused.
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -8,13 +9,16 @@
 #include <cstddef>
 #include <cstring>
 #include <string>
+#include <thread>
 
 #include "check.h"
 #include "host/owned_fd.h"
 #include "host/service_notify.h"
 
 using blkmirror::host::notify_service_manager;
+using blkmirror::host::notify_with_descriptor;
 using blkmirror::host::OwnedFd;
+using blkmirror::host::wait_for_service_manager;
 
 namespace {
 
@@ -34,6 +38,26 @@ std::string received(const OwnedFd& fd) {
   char bytes[256];
   const ssize_t count = recv(fd.get(), bytes, sizeof bytes, MSG_DONTWAIT);
   return count < 0 ? "nothing" : std::string(bytes, size_t(count));
+}
+
+// Invalid when nothing came, or came without one.
+OwnedFd received_descriptor(const OwnedFd& from, std::string* text) {
+  char bytes[256];
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+  iovec part{bytes, sizeof bytes};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  const ssize_t count = recvmsg(from.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (count < 0) return OwnedFd();
+  text->assign(bytes, size_t(count));
+  const cmsghdr* header = CMSG_FIRSTHDR(&message);
+  if (header == nullptr) return OwnedFd();
+  int fd = -1;
+  std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
+  return OwnedFd(fd);
 }
 
 struct TempFolder {
@@ -72,4 +96,31 @@ TEST(notify_refuses_what_is_no_address_and_where_nobody_listens) {
   CHECK_EQ(notify_service_manager("relative", "READY=1"), EINVAL);
   CHECK_EQ(notify_service_manager("/" + std::string(200, 'x'), "READY=1"), EINVAL);
   CHECK_EQ(notify_service_manager("/nonexistent/notify", "READY=1"), ENOENT);
+}
+
+TEST(notify_hands_over_descriptors_and_waits_until_they_are_taken) {
+  const TempFolder folder;
+  const std::string address = folder.path + "/notify";
+  const OwnedFd manager = listen_at(address);
+  auto kept = blkmirror::host::keep_bytes("half a request", 14);
+  CHECK(kept.ok());
+  CHECK_EQ(notify_with_descriptor(address, "FDSTORE=1\nFDNAME=r0", kept.value().get()), 0);
+  std::string text;
+  const OwnedFd stored = received_descriptor(manager, &text);
+  CHECK_EQ(text, "FDSTORE=1\nFDNAME=r0");
+  char bytes[32] = {};
+  CHECK_EQ(pread(stored.get(), bytes, sizeof bytes, 0), 14);
+  CHECK_EQ(std::string(bytes), "half a request");
+  // Nobody reads the barrier, then somebody does.
+  CHECK_EQ(wait_for_service_manager(address, 50), ETIMEDOUT);
+  std::thread reader([&] {
+    std::string barrier;
+    while (received_descriptor(manager, &barrier).valid()) continue;
+    pollfd more{manager.get(), POLLIN, 0};
+    poll(&more, 1, 5000);
+    received_descriptor(manager, &barrier);
+  });
+  const int waited = wait_for_service_manager(address, 10'000);
+  reader.join();
+  CHECK_EQ(waited, 0);
 }

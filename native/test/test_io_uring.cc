@@ -291,6 +291,27 @@ TEST(uring_accept_and_cancel) {
   CHECK_EQ(accept.result, -ECANCELED);
 }
 
+TEST(uring_receive_is_cancelled_and_its_socket_given_back) {
+  Ring ring;
+  const auto [socket, other] = socket_with(*ring.io);
+  char bytes[8] = {};
+  const iovec part{bytes, sizeof bytes};
+  Pending receive, again;
+  ring.io->receive(socket, &part, 1, receive.op);
+  ring.io->cancel(receive.op);
+  ring.run(receive);
+  CHECK_EQ(receive.result, -ECANCELED);
+  CHECK_EQ(::write(other, "abc", 3), 3);
+  ring.io->receive(socket, &part, 1, again.op);
+  ring.run(again);
+  CHECK_EQ(again.result, 3);
+  const int fd = ring.io->release_socket(socket);
+  CHECK_EQ(::write(other, "def", 3), 3);
+  CHECK_EQ(::read(fd, bytes, sizeof bytes), 3);
+  ::close(fd);
+  ::close(other);
+}
+
 TEST(uring_timers_fire_in_order_and_not_early) {
   Ring ring;
   struct Seen {

@@ -97,8 +97,9 @@ export class Context {
 }
 
 /** @throws UsageError when `text` cannot name a resource */
-export function resourceArgument(text: string): ResourceName {
-  const problem = resourceArgumentProblem(text);
+export function resourceArgument(text: string, configDir: string): ResourceName {
+  const resource = resourceFromArgument(text, configDir);
+  const problem = resourceArgumentProblem(resource);
   if (problem !== undefined) throw new UsageError(problem);
-  return resourceFromArgument(text) as ResourceName;
+  return resource as ResourceName;
 }

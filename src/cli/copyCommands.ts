@@ -21,7 +21,7 @@ export async function connect(
   peer: string | undefined,
   flags: ConnectFlags,
 ): Promise<number> {
-  const resource = resourceArgument(argument);
+  const resource = resourceArgument(argument, context.configDir);
   const discards = flags.discardMyData === true;
   if (flags.dryRun === true && !discards) {
     throw new UsageError('--dry-run tells what --discard-my-data would do; give both');
@@ -40,7 +40,7 @@ export async function connect(
 }
 
 export async function outdate(context: Context, argument: string): Promise<number> {
-  const resource = resourceArgument(argument);
+  const resource = resourceArgument(argument, context.configDir);
   return context.withService(async (service) => {
     await service.device(resource, 'Outdate', {});
     context.output.print(`the copy of ${resource} is Outdated: promoting it takes --force`);
@@ -49,7 +49,7 @@ export async function outdate(context: Context, argument: string): Promise<numbe
 }
 
 export async function invalidate(context: Context, argument: string): Promise<number> {
-  const resource = resourceArgument(argument);
+  const resource = resourceArgument(argument, context.configDir);
   return context.withService(async (service) => {
     await service.device(resource, 'Invalidate', {});
     context.output.print(`the copy of ${resource} is Inconsistent and copied anew`);
@@ -62,7 +62,7 @@ export async function invalidateRemote(
   argument: string,
   peer: string | undefined,
 ): Promise<number> {
-  const resource = resourceArgument(argument);
+  const resource = resourceArgument(argument, context.configDir);
   return context.withService(async (service) => {
     const target = peer ?? onlyPeer(resource, await service.tryDevice(resource));
     await service.device(resource, 'InvalidateRemote', { peer: target });

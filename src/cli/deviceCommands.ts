@@ -13,7 +13,7 @@ export async function promote(
   argument: string,
   options: { readonly force?: boolean },
 ): Promise<number> {
-  const resource = resourceArgument(argument);
+  const resource = resourceArgument(argument, context.configDir);
   return context.withService(async (service) => {
     await service.device(resource, 'Promote', options.force === true ? { force: true } : {});
     const device = await service.tryDevice(resource);
@@ -24,7 +24,7 @@ export async function promote(
 }
 
 export async function demote(context: Context, argument: string): Promise<number> {
-  const resource = resourceArgument(argument);
+  const resource = resourceArgument(argument, context.configDir);
   return context.withService(async (service) => {
     await service.device(resource, 'Demote', {});
     context.output.print(`${resource} is Secondary`);
@@ -33,7 +33,7 @@ export async function demote(context: Context, argument: string): Promise<number
 }
 
 export async function attach(context: Context, argument: string): Promise<number> {
-  const resource = resourceArgument(argument);
+  const resource = resourceArgument(argument, context.configDir);
   return context.withService(async (service) => {
     await service.device(resource, 'Attach', {});
     context.output.print(`${resource} is attached`);
@@ -46,7 +46,7 @@ export async function detach(
   argument: string,
   options: { readonly force?: boolean },
 ): Promise<number> {
-  const resource = resourceArgument(argument);
+  const resource = resourceArgument(argument, context.configDir);
   return context.withService(async (service) => {
     await service.device(resource, 'Detach', options.force === true ? { force: true } : {});
     context.output.print(`${resource} is detached`);
@@ -59,7 +59,7 @@ export async function disconnect(
   argument: string,
   peer: string | undefined,
 ): Promise<number> {
-  const resource = resourceArgument(argument);
+  const resource = resourceArgument(argument, context.configDir);
   return context.withService(async (service) => {
     await service.device(resource, 'Disconnect', peerOption(peer));
     context.output.print(`${resource} is disconnected from ${peer ?? 'its peers'}`);
@@ -68,7 +68,7 @@ export async function disconnect(
 }
 
 export async function resumeIo(context: Context, argument: string): Promise<number> {
-  const resource = resourceArgument(argument);
+  const resource = resourceArgument(argument, context.configDir);
   return context.withService(async (service) => {
     await service.device(resource, 'ResumeIo', {});
     context.output.print(`I/O of ${resource} goes on`);
@@ -88,7 +88,7 @@ export async function resync(
   argument: string,
   options: ResyncOptions,
 ): Promise<number> {
-  const resource = resourceArgument(argument);
+  const resource = resourceArgument(argument, context.configDir);
   if (options.from !== undefined && options.to !== undefined) {
     throw new UsageError('--from and --to exclude each other: data goes one way; give one of them');
   }

@@ -2,12 +2,14 @@
  * The commands that touch a disk themselves: `create-md`, and `setup`, the ad-hoc form of 1999.
  * They load the data plane only when they run: the other commands do without the addon.
  */
-import { resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { resourceArgument, UsageError } from './context';
 import type { Context } from './context';
 import { createMd } from '../offline/createMd';
 import type { CreateMdResult, InitialData } from '../offline/createMd';
+import type { ResourceName } from '../model/states';
 import type { DeviceStatus } from '../model/status';
+import { hasNbd } from '../offline/kernelModule';
 import { checkSetupDisk, writeSetupFile } from '../offline/setupFile';
 import { formatBytes } from './units';
 import { shellQuoted } from './words';
@@ -25,7 +27,7 @@ export async function createMdCommand(
   argument: string,
   options: CreateMdOptions,
 ): Promise<number> {
-  const resource = resourceArgument(argument);
+  const resource = resourceArgument(argument, context.configDir);
   const request = {
     configDir: context.configDir,
     resource,
@@ -99,10 +101,11 @@ export async function setup(
   if (!/^\/dev\/nbd[0-9]{1,5}$/.test(device)) {
     throw new UsageError(`${JSON.stringify(device)} is no nbd device; give one such as /dev/nbd0`);
   }
-  const resource = resourceArgument(device);
+  const resource = basename(device) as ResourceName;
   return context.withService(async (service) => {
     const nodeName = context.givenNodeName ?? (await service.nodeName());
-    const request = { configDir: context.configDir, resource, disk: resolve(disk) };
+    const kernel = await hasNbd();
+    const request = { configDir: context.configDir, resource, disk: resolve(disk), kernel };
     const file = writeSetupFile({ ...request, thisHost, peerHost, nodeName });
     const node = context.givenNodeName === undefined ? ` --node ${shellQuoted(nodeName)}` : '';
     const create = context.commandLine(`create-md ${resource}`, ['configDir', 'node']);

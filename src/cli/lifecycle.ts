@@ -17,7 +17,7 @@ export interface UpOptions {
 /** Exit status. */
 export async function up(context: Context, argument: string, options: UpOptions): Promise<number> {
   if (argument !== 'all') {
-    const resource = resourceArgument(argument);
+    const resource = resourceArgument(argument, context.configDir);
     return context.withService(async (service) => {
       await service.up(resource);
       if (options.wait === true) return waitForAll(context, service, [resource]);
@@ -45,7 +45,7 @@ export async function up(context: Context, argument: string, options: UpOptions)
 
 export async function down(context: Context, argument: string): Promise<number> {
   if (argument !== 'all') {
-    const resource = resourceArgument(argument);
+    const resource = resourceArgument(argument, context.configDir);
     return context.withService(async (service) => {
       await service.down(resource);
       context.output.print(`${resource} is down`);

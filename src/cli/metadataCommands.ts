@@ -33,7 +33,7 @@ export async function dumpMdCommand(
   options: DumpOptions,
 ): Promise<number> {
   const { configDir, nodeName, output } = context;
-  const resource = resourceArgument(argument);
+  const resource = resourceArgument(argument, context.configDir);
   const request = { configDir, resource, nodeName, force: options.force === true };
   const { withPlane } = await import('../offline/openPlane.js');
   const { copy, dump } = await withPlane((_, tools) => dumpMd(request, tools));
@@ -62,7 +62,7 @@ export async function restoreMdCommand(
   options: RestoreOptions,
 ): Promise<number> {
   const { configDir, nodeName, output } = context;
-  const resource = resourceArgument(argument);
+  const resource = resourceArgument(argument, context.configDir);
   const force = options.force === true;
   const unchanged = options.unchanged === true;
   const request = { configDir, resource, nodeName, file, force, unchanged };
@@ -82,7 +82,7 @@ export async function repairMdCommand(
   options: RepairOptions,
 ): Promise<number> {
   const { configDir, nodeName, output } = context;
-  const resource = resourceArgument(argument);
+  const resource = resourceArgument(argument, context.configDir);
   const scan = options.scan === true;
   const stateDir = options.stateDir ?? DEFAULT_STATE_DIR;
   const request = { configDir, resource, nodeName, stateDir, scan };

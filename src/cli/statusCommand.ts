@@ -22,7 +22,8 @@ export async function status(
   argument: string | undefined,
   options: { readonly json?: boolean },
 ): Promise<number> {
-  const resource = argument === undefined ? undefined : resourceArgument(argument);
+  const resource =
+    argument === undefined ? undefined : resourceArgument(argument, context.configDir);
   const all = await context.withService((service) => service.devices());
   const shown = resource === undefined ? all : all.filter((device) => device.name === resource);
   if (options.json === true) {

@@ -137,12 +137,12 @@ function commandProblem(value: string): string | undefined {
   return undefined;
 }
 
+/** As far as the kernel numbers its devices. */
+const NBD_DEVICE = /^\/dev\/nbd(?:0|[1-9][0-9]{0,3})$/;
+
 function deviceProblem(value: string): string | undefined {
-  if (value === 'auto' || value === 'none') return undefined;
-  if (/^\/dev\/nbd[0-9]+$/.test(value)) {
-    return `kernel devices (${value}) are not supported yet; use auto or none`;
-  }
-  return `${JSON.stringify(value)} is not supported; use auto or none`;
+  if (value === 'auto' || value === 'none' || NBD_DEVICE.test(value)) return undefined;
+  return `${JSON.stringify(value)} is no kernel device; use auto, none or one such as /dev/nbd0`;
 }
 
 function protocolProblem(value: string): string | undefined {

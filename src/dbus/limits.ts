@@ -15,6 +15,8 @@ export const POLKIT_DEADLINE_MS = 5000;
 export const POLKIT_DIALOG_DEADLINE_MS = 100_000;
 /** Questions to polkit at once; they never use up MAX_PENDING_CALLS. */
 export const MAX_POLKIT_QUESTIONS = 32;
+/** Of each question about this service's own end, which waits for it. */
+export const JOB_DEADLINE_MS = 2000;
 export const MIN_RECONNECT_MS = 200;
 export const MAX_RECONNECT_MS = 5000;
 /** How long the end of the connection may take to send what was written. */

@@ -18,6 +18,7 @@ import { ObjectTree } from './objectTree';
 import type { BusSignal } from './objectTree';
 import { BUS_NAME, devicePath, jobPath, peerPath, ROOT_PATH } from './paths';
 import { Polkit } from './polkit';
+import { tryUnitJob } from './unitJob';
 
 export interface MirrorBusOptions {
   readonly service: MirrorService;
@@ -79,6 +80,11 @@ export class MirrorBus {
       jobs: new Set(service.jobs.ids()),
     });
     await this.connection.start();
+  }
+
+  /** What the service manager is doing with this process; undefined: nothing, or unknown. */
+  tryUnitJob(): Promise<string | undefined> {
+    return tryUnitJob((spec) => this.connection.call(spec), process.pid);
   }
 
   /** Twice is fine. */

@@ -42,5 +42,13 @@ export const PROGRESS_INTERVAL_MS = 500;
 export const PROGRESS_SAMPLES = 10;
 /** How long the data plane may take for a metadata update, or to begin or end serving. */
 export const DEVICE_TIMEOUT_MS = 30_000;
+/** How long the kernel may take to see that a connection is dead, before a new one is taken. */
+export const KERNEL_RECONNECT_MS = 5000;
+/** How long what the kernel has asked for may take to be answered when the process ends. */
+export const KERNEL_PARK_MS = 3000;
+/** A former Primary with a kernel device: how long it waits for its peers, and tries again. */
+export const RESUME_ANSWER_MS = 2000;
+export const RESUME_RETRY_MS = 10_000;
+export const RESUME_LOOK_MS = 20;
 /** Control frames and events of one link that wait until it is connected. */
 export const MAX_WAITING_FRAMES = 64;

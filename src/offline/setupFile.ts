@@ -27,6 +27,8 @@ export interface SetupRequest {
   readonly peerHost: string;
   /** The name this node goes by. */
   readonly nodeName: string;
+  /** The kernel has nbd. */
+  readonly kernel: boolean;
 }
 
 interface Host {
@@ -80,14 +82,14 @@ command again`;
 }
 
 function fileText(request: SetupRequest, self: Host, peer: Host): string {
-  const { resource, disk, thisHost, peerHost } = request;
+  const { resource, disk, thisHost, peerHost, kernel } = request;
   const quoted = JSON.stringify(disk);
   const node = (host: Host): string =>
     `[node "${host.name}"]\naddress = ${host.address}\ndisk = ${quoted}\n`;
   return `${MARK} /dev/${resource} ${JSON.stringify(disk)} ${thisHost} ${peerHost}
 ; setup may write this file anew; to keep changes of your own, remove these two lines.
 [resource]
-device = none
+device = ${kernel ? `/dev/${resource}` : 'none'}
 ${node(self)}${node(peer)}`;
 }
 

@@ -19,6 +19,7 @@ import type {
   MetadataPatch,
 } from './plane';
 
+import type { KernelDeviceSpec, KernelDeviceState } from './kernelDriver';
 import type {
   MetadataDump,
   MetadataPlan,
@@ -26,6 +27,7 @@ import type {
   RepairSpec,
   RestoreSpec,
 } from './metadataTools';
+import type { StoredSocket } from './socketStore';
 
 export type RawDeviceEvent =
   | DeviceEvent
@@ -58,6 +60,11 @@ export interface RawDevice {
   pauseResync(slot: number, paused: boolean): void;
   /** Creates the socket, or throws. */
   serve(ticket: number, socketPath: string, exportName: string): boolean;
+  /** The descriptor is taken over. */
+  serveKernel(ticket: number, fd: number, unread: Uint8Array): boolean;
+  /** takeParked() answers what it left when it went well. */
+  parkKernel(ticket: number): boolean;
+  takeParked(): StoredSocket;
   withdraw(ticket: number, force: boolean): boolean;
   /** Claims the disks again: what attach() takes. */
   claimDisks(): Promise<ClaimedDisks>;
@@ -126,6 +133,21 @@ export interface Addon {
 export interface ServiceAddon {
   /** Of sd_notify(3); answers an errno's name, empty when it was sent. */
   notifyManager(address: string, state: string): string;
+  /** The manager keeps a copy under that name; answers as notifyManager does. */
+  storeDescriptor(address: string, name: string, fd: number): string;
+  /** Resolves when the manager has acted on all that was sent. */
+  waitForManager(address: string, timeoutMs: number): Promise<unknown>;
+  /** A descriptor of bytes in memory, or throws. */
+  keepBytes(bytes: Uint8Array): number;
+}
+
+/** Kernel devices (native/bind/kernel_work). */
+export interface KernelAddon {
+  nbdStatus(): Promise<readonly KernelDeviceState[]>;
+  nbdConnect(spec: KernelDeviceSpec): Promise<{ readonly fd: number }>;
+  nbdReconfigure(spec: KernelDeviceSpec): Promise<{ readonly fd: number }>;
+  nbdDisconnect(index: number): Promise<unknown>;
+  claimBlockDevice(path: string): Promise<{ readonly fd: number }>;
 }
 
 /** The rest of it, which the command line alone uses. */
@@ -142,7 +164,9 @@ export interface MetadataAddon {
   repairMetadata(spec: RepairSpec): Promise<RepairReport>;
 }
 
+export type WholeAddon = Addon & ServiceAddon & KernelAddon & MetadataAddon;
+
 /** What require() answered, which knows no types. */
-export function asAddon(loaded: unknown): Addon & ServiceAddon & MetadataAddon {
-  return loaded as Addon & ServiceAddon & MetadataAddon;
+export function asAddon(loaded: unknown): WholeAddon {
+  return loaded as WholeAddon;
 }

@@ -32,9 +32,11 @@ import type {
   Slot,
   WireSocket,
 } from './plane';
+import type { StoredSocket } from './socketStore';
 
 const LINK_CODES: ErrnoCodes = { ESTALE: 'NotConnected', ECONNRESET: 'NotConnected' };
 const METADATA_CODES: ErrnoCodes = { ESTALE: 'InTransition', EINVAL: 'InvalidArgs' };
+const PARK_CODES: ErrnoCodes = { ENOTCONN: 'NotConnected', EALREADY: 'InTransition' };
 const NO_CODES: ErrnoCodes = {};
 
 interface Waiting {
@@ -168,6 +170,18 @@ export class NativeDevice implements DevicePlane {
       this.removeSocket();
       throw toPlaneError(error, DISK_CODES);
     }
+  }
+
+  async serveKernel({ fd, unread }: StoredSocket): Promise<void> {
+    this.checkOpen();
+    await this.command('serving the kernel', NO_CODES, (ticket) =>
+      this.raw.serveKernel(ticket, fd, unread),
+    );
+  }
+
+  async parkKernel(): Promise<StoredSocket> {
+    await this.command('parking the kernel', PARK_CODES, (ticket) => this.raw.parkKernel(ticket));
+    return this.raw.takeParked();
   }
 
   async withdraw(force: boolean): Promise<void> {

@@ -6,11 +6,13 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { MirrorError } from '../model/errors';
 import { asAddon } from './addon';
-import type { Addon, MetadataAddon, ServiceAddon } from './addon';
+import type { Addon, WholeAddon } from './addon';
 import { checkCreate, checkPath } from './checks';
+import type { KernelDriver } from './kernelDriver';
 import type { MetadataTools } from './metadataTools';
 import { NativeDevice } from './nativeDevice';
 import { DISK_CODES, INSPECT_CODES, toPlaneError } from './nativeErrors';
+import { NativeKernel } from './nativeKernel';
 import { NativeMetadata, onDisks } from './nativeMetadata';
 import { NativeLobby } from './nativeLobby';
 import type {
@@ -54,16 +56,34 @@ export function openMetadataTools(): MetadataTools {
   return new NativeMetadata(loadAddon());
 }
 
-/**
- * Sends states to the service manager's socket; answers an errno's name, empty when sent.
- * @throws MirrorError (Failed) when the addon is not built
- */
-export function openManagerSocket(address: string): (state: string) => string {
-  const addon = loadAddon();
-  return (state) => addon.notifyManager(address, state);
+/** The service manager's socket. What is answered is an errno's name, empty when it was sent. */
+export interface ManagerSocket {
+  send(state: string): string;
+  /** It keeps a copy of the descriptor for the next process of the service. */
+  store(name: string, fd: number): string;
+  /** Resolves when it has acted on all of that. @throws an Error when it does not in time */
+  settle(timeoutMs: number): Promise<unknown>;
+  /** A descriptor of bytes without a file. @throws an Error */
+  keepBytes(bytes: Uint8Array): number;
 }
 
-function loadAddon(): Addon & ServiceAddon & MetadataAddon {
+/** @throws MirrorError (Failed) when the addon is not built */
+export function openManagerSocket(address: string): ManagerSocket {
+  const addon = loadAddon();
+  return {
+    send: (state) => addon.notifyManager(address, state),
+    store: (name, fd) => addon.storeDescriptor(address, name, fd),
+    settle: (timeoutMs) => addon.waitForManager(address, timeoutMs),
+    keepBytes: (bytes) => addon.keepBytes(bytes),
+  };
+}
+
+/** @throws MirrorError (Failed) when the addon is not built */
+export function openKernelDriver(): KernelDriver {
+  return new NativeKernel(loadAddon());
+}
+
+function loadAddon(): WholeAddon {
   const path = ADDON_PATHS.find((candidate) => existsSync(candidate));
   if (path === undefined) {
     const message = 'the data plane is not built: run `npm run setup` in the source tree';

@@ -9,6 +9,7 @@
  * writes a new generation when a peer is lost and finishes a resync by itself.
  */
 import type { ConnectionLoss, NodeName, Protocol, ResourceName, Uuid } from '../model/states';
+import type { StoredSocket } from './socketStore';
 
 /** Index of a peer in this copy's metadata (0 to 31): local to this node, stable for a name. */
 export type Slot = number;
@@ -225,7 +226,10 @@ export interface DeviceStatistics {
   readonly writes: bigint;
   readonly metadataWrites: bigint;
   readonly hotExtents: bigint;
+  /** Of clients of the socket. */
   readonly clientPids: readonly number[];
+  /** The connection of the kernel device is served. */
+  readonly kernelAttached: boolean;
   readonly peers: readonly PeerStatistics[];
 }
 
@@ -250,6 +254,7 @@ export type DeviceEvent =
   | { readonly type: 'resyncFinished'; readonly slot: Slot; readonly incarnation: number }
   /** The data plane (or a Primary, over the wire) began a new generation; it is durable here. */
   | { readonly type: 'generationChanged' }
+  /** Also when the kernel's connection began or ended. */
   | { readonly type: 'clientsChanged'; readonly count: number }
   /**
    * The backing disk or its metadata failed; the copy is detached. A Primary is served by the
@@ -300,6 +305,16 @@ export interface DevicePlane {
 
   /** Serves NBD; waits for writes received from peers to be finished. Resolves when it accepts. */
   serve(spec: ServeSpec): Promise<void>;
+  /**
+   * Serves the kernel on this end of its connection, which is taken over, whatever happens.
+   * @throws Failed: nothing is served, or the kernel already
+   */
+  serveKernel(socket: StoredSocket): Promise<void>;
+  /**
+   * Answers what the kernel has asked for and hands its connection back, the caller's.
+   * @throws NotConnected: it ended by itself
+   */
+  parkKernel(): Promise<StoredSocket>;
   /**
    * Flushes every node and stops serving. Rejects with DeviceInUse while clients are attached,
    * unless `force`, which ends their connections.

@@ -26,6 +26,8 @@ import type { StateFacts } from './frames';
 import { Handlers } from './handlers';
 import { FEATURES, WIRE_VERSION } from './hello';
 import type { Hello } from './hello';
+import { KernelDevice } from './kernelDevice';
+import type { KernelSide } from './kernelDevice';
 import type { StateGate } from './stateGate';
 
 /** Where each resource's superblock was last seen, kept over restarts in the state directory. */
@@ -47,6 +49,8 @@ export interface Environment {
   readonly runDir: string;
   readonly locations: SuperblockLocations;
   readonly handlers: HandlerRunner;
+  /** Absent: this machine has no kernel devices. */
+  readonly kernel?: KernelSide;
   /** A numeric address. */
   resolveHost(host: string): Promise<string>;
   processName(pid: number): string | undefined;
@@ -62,7 +66,10 @@ export class Core {
   /** A promotion is under way: no connection may become Connected. */
   promoting = false;
   closing = false;
+  /** A former process was Primary here, and its kernel device waits for this one to go on. */
+  resuming = false;
   readonly handlers = new Handlers(this);
+  readonly kernel = new KernelDevice(this);
 
   constructor(
     readonly environment: Environment,
@@ -175,6 +182,7 @@ export class Core {
       fullSync: record.fullSync,
       rank: this.outranks(peer) ? 0 : 1,
       discardMyData: requests.discardMyData,
+      resuming: this.resuming && this.gate.snapshot().role !== 'Primary',
       takeMeBack: requests.takeMeBack || (!metadata.consistent && record.fullSync),
     };
   }

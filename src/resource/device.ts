@@ -32,6 +32,9 @@ export interface ConnectOptions {
   readonly dryRun?: boolean;
 }
 
+/** Whether another process of the service follows at once. */
+export type Ending = 'stop' | 'restart';
+
 export interface MirrorDevice {
   readonly name: ResourceName;
   status(): DeviceStatus;
@@ -57,7 +60,7 @@ export interface MirrorDevice {
   /** Disconnects, detaches cleanly. @throws DeviceInUse while Primary with clients */
   down(): Promise<void>;
   /** The service ends: like down, but clients are cut and nothing is refused. */
-  close(): Promise<void>;
+  close(ending?: Ending): Promise<void>;
   /** Heartbeats of its data-plane thread; for the watchdog. */
   heartbeat(): bigint;
 }

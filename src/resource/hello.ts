@@ -22,9 +22,11 @@ export const WIRE_VERSION = { min: 1, max: 1 } as const;
 /** The identity tells what both need to settle split brain by policies. */
 const SPLIT_BRAIN_FEATURE = 'split-brain';
 /** The identity tells whether a crash was the machine's. */
-/** Names of what this program can do beyond version 1; what only one end names is not used. */
 const CRASHES_FEATURE = 'crashes';
-export const FEATURES: readonly string[] = [SPLIT_BRAIN_FEATURE, CRASHES_FEATURE];
+/** The identity tells whether a former Primary is about to go on. */
+const RESUMING_FEATURE = 'resuming';
+/** Names of what this program can do beyond version 1; what only one end names is not used. */
+export const FEATURES: readonly string[] = [SPLIT_BRAIN_FEATURE, CRASHES_FEATURE, RESUMING_FEATURE];
 
 export interface Hello {
   readonly versionMin: number;
@@ -135,6 +137,7 @@ function readIdentity(fields: Fields, features: readonly string[]): Identity {
     rank: fields.count('rank', 1),
     discardMyData: fields.flag('discardMyData'),
     takeMeBack: fields.flag('takeMeBack'),
+    resuming: features.includes(RESUMING_FEATURE) ? fields.flag('resuming') : undefined,
     knowsPrimary: fields.flag('knowsPrimary'),
     resyncsFromOther: fields.flag('resyncsFromOther'),
   };

@@ -69,6 +69,7 @@ const FIXED = [
   'knowsPrimary',
   'resyncsFromOther',
   'discardMyData',
+  'resuming',
 ] as const satisfies readonly (keyof Identity)[];
 
 /** Facts that only the preparation itself may change. */

@@ -77,6 +77,7 @@ export class Reactions {
         core.report({ type: 'changed' });
         return;
       case 'clientsChanged':
+        core.kernel.follow();
         core.report({ type: 'changed' });
         return;
       case 'diskFailed':

@@ -21,6 +21,7 @@ import { CommandQueue } from './commandQueue';
 import type {
   ConnectOptions,
   DeviceChange,
+  Ending,
   MirrorDevice,
   ResyncRequest,
   ResyncRun,
@@ -35,6 +36,7 @@ import { PeerReview } from './peerReview';
 import { ProgressBoard } from './progress';
 import { Reactions } from './reactions';
 import { judgeReconfiguration } from './reconfiguration';
+import { Resumption } from './resumption';
 import { ResyncCommands } from './resyncCommands';
 import { RoleCommands } from './roleCommands';
 import { splitBrainStatus } from './splitBrainView';
@@ -69,6 +71,8 @@ export class Resource implements MirrorDevice {
   private readonly surrender: Surrender;
   private readonly disks: DiskCommands;
   private closed: Promise<void> | undefined;
+  /** Nobody uses the kernel device, so it ends with this process. */
+  private endsKernel = false;
 
   /** Attaches the copy and begins to connect; needs no peer. @throws what attach() throws */
   static async open(options: ResourceOptions): Promise<Resource> {
@@ -239,8 +243,8 @@ export class Resource implements MirrorDevice {
     });
   }
 
-  close(): Promise<void> {
-    return this.finish();
+  close(ending: Ending = 'stop'): Promise<void> {
+    return this.finish(ending);
   }
 
   /** The role is Secondary from here on, whatever it was at a crash. */
@@ -255,7 +259,13 @@ export class Resource implements MirrorDevice {
     core.device.supplyUuids(
       Array.from({ length: SUPPLIED_UUIDS }, () => core.environment.random.uuid()),
     );
+    core.resuming = await core.kernel.find();
+    const resumption = new Resumption(core, this.connections, this.roles);
     for (const connection of this.connections.values()) connection.connect();
+    if (!core.resuming) return;
+    this.command(() => resumption.run()).catch((error: unknown) => {
+      core.report({ type: 'failed', error: toMirrorError(error) });
+    });
   }
 
   private async clearIndicator(): Promise<void> {
@@ -277,24 +287,44 @@ export class Resource implements MirrorDevice {
     });
   }
 
-  private finish(): Promise<void> {
-    this.closed ??= this.shutDown();
+  private finish(ending: Ending = 'stop'): Promise<void> {
+    this.closed ??= this.shutDown(ending);
     return this.closed;
   }
 
-  private async shutDown(): Promise<void> {
+  private async shutDown(ending: Ending): Promise<void> {
     const { core } = this;
     core.closing = true;
     this.progress.close();
     try {
       if (core.gate.snapshot().role === 'Primary' && this.fencing.reason === '') {
+        await this.leaveKernel(ending);
         await this.roles.withdraw(true);
         if (core.hasDisk) await core.updateMetadata({ primaryIndicator: false });
         core.gate.propose({ role: 'Secondary' });
+        if (this.endsKernel) await core.kernel.detach();
       }
     } finally {
       for (const connection of this.connections.values()) connection.disconnect('shutting down');
       await core.device.close();
+    }
+  }
+
+  /** A device that is in use stays, and waits for the next process. */
+  private async leaveKernel(ending: Ending): Promise<void> {
+    const { kernel, report, name } = this.core;
+    if (!kernel.isThere) return;
+    if (ending === 'restart') {
+      await kernel.park();
+      return;
+    }
+    try {
+      await kernel.claim(false);
+      this.endsKernel = true;
+    } catch (error) {
+      const why = toMirrorError(error).message;
+      const message = `${kernel.name} of ${name} stays, and waits for the service: ${why}`;
+      report({ type: 'failed', error: new MirrorError('DeviceInUse', message) });
     }
   }
 

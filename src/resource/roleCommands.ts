@@ -35,7 +35,8 @@ export class RoleCommands {
     return judgePromotion({ resource: this.core.name, force, role, diskState, peers: others });
   }
 
-  async promote(force: boolean): Promise<void> {
+  /** `object`: throws what stands against it, once all others have agreed. */
+  async promote(force: boolean, object: () => void = () => undefined): Promise<void> {
     if (this.core.gate.snapshot().role === 'Primary') {
       if (force) await this.goOnAlone();
       return;
@@ -48,6 +49,7 @@ export class RoleCommands {
       await this.fencing.beforePromotion(force);
       await this.desk.ask(this.connected());
       this.fencing.recheck(force);
+      object();
       await this.take(this.allow(force));
     } catch (error) {
       this.fencing.end();
@@ -63,7 +65,14 @@ export class RoleCommands {
   async demote(force = false): Promise<void> {
     if (this.core.gate.snapshot().role !== 'Primary') return;
     this.refuseSuspended();
-    await this.withdraw(force);
+    await this.core.kernel.claim(force);
+    try {
+      await this.withdraw(force);
+    } catch (error) {
+      this.core.kernel.unclaim();
+      throw error;
+    }
+    await this.core.kernel.detach();
     if (this.core.hasDisk) await this.core.updateMetadata({ primaryIndicator: false });
     this.core.gate.propose({ role: 'Secondary' });
   }
@@ -88,7 +97,8 @@ export class RoleCommands {
 
   /** Demotes for a `down`; what is suspended and used by nobody is left as it is. */
   async leave(): Promise<void> {
-    const idle = this.core.device.statistics().clientPids.length === 0;
+    const { kernel, device } = this.core;
+    const idle = device.statistics().clientPids.length === 0 && !kernel.isThere;
     if (this.fencing.reason === '' || !idle) await this.demote();
   }
 
@@ -158,6 +168,7 @@ export class RoleCommands {
     await core.updateMetadata({ ...patch, ...current, peers, primaryIndicator: true });
     try {
       await this.serve();
+      await core.kernel.attach();
       const upToDate = newGeneration || wasConsistent;
       core.gate.propose({ role: 'Primary', ...(upToDate ? { diskState: 'UpToDate' } : {}) });
     } catch (error) {
@@ -166,6 +177,7 @@ export class RoleCommands {
     }
     this.desk.commit();
     if (newGeneration) this.renegotiateAll();
+    await core.kernel.ready();
   }
 
   /** A Primary that lost its source in the middle: what it has becomes the newest data. */
@@ -201,6 +213,7 @@ export class RoleCommands {
   /** Nobody was served: the promotion never was, also for `apart`. */
   private async undo(apart: readonly Slot[]): Promise<void> {
     await this.core.device.withdraw(true);
+    if (!this.core.resuming) await this.core.kernel.detach();
     const peers = apart.map((slot) => ({ slot, promotedApart: false }));
     await this.core.updateMetadata({ peers, primaryIndicator: false });
   }

@@ -26,7 +26,7 @@ export function deviceStatus(
     name: core.name,
     role,
     diskState,
-    device: null,
+    device: role === 'Primary' ? core.kernel.path : null,
     nbdSocket: role === 'Primary' ? socketPathOf(core) : null,
     sizeBytes: Number(metadata.sizeBytes),
     protocol: core.config.protocol,

@@ -1,12 +1,16 @@
 /**
  * The real clock, randomness, name resolution and process names. A simulator hands in others.
  */
+import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { lookup } from 'node:dns/promises';
 import { readFileSync } from 'node:fs';
+import { promisify } from 'node:util';
 import type { Clock, Random } from '../model/clock';
 import { JUST_CREATED_UUID } from '../model/states';
 import type { Uuid } from '../model/states';
+
+const LOAD_DEADLINE_MS = 10_000;
 
 /** Its timers do not keep the process alive. */
 export const systemClock: Clock = {
@@ -40,6 +44,11 @@ export function processName(pid: number): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Rejects where it cannot be loaded; nothing is told of why. */
+export async function loadNbd(): Promise<void> {
+  await promisify(execFile)('modprobe', ['-q', 'nbd'], { timeout: LOAD_DEADLINE_MS });
 }
 
 /** Of this start of the machine, 64 bits of the kernel's boot id; 0n: not known. */

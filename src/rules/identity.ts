@@ -63,6 +63,11 @@ export interface Identity {
   readonly discardMyData: boolean;
   /** The administrator asked for this copy to be overwritten in full. */
   readonly takeMeBack: boolean;
+  /**
+   * Its process ended as Primary, and its clients wait for it to go on so. undefined: its node does
+   * not tell, and asks for no difference.
+   */
+  readonly resuming: boolean | undefined;
   /** A third node that is connected here is Primary. */
   readonly knowsPrimary: boolean;
   /** This copy is the target of a resync from a third node. */

@@ -20,6 +20,8 @@ const FIRST: readonly Criterion[] = [
 ];
 /** Of one generation it says nothing in B and C: what the other went on with would be newer. */
 const NOT_OUTDATED: Criterion = (copy) => toRank(!copy.outdated);
+/** Whose clients are about to go on with it: unless both are, then it is as if none were. */
+const RESUMING: Criterion = (copy) => toRank(copy.resuming === true && !copy.outdated);
 const CRASHED_PRIMARY: Criterion = (copy) => toRank(copy.crashedPrimary);
 /** A killed process has lost nothing that was acknowledged in C: the kernel had it. */
 const KEPT: Criterion = (copy) => toRank(!mayLack(copy, 'C'));
@@ -28,9 +30,9 @@ const SEQUENCE: Criterion = (copy) => copy.writeSequence;
 const LOWER_SLOT: Criterion = (copy) => -BigInt(copy.rank);
 
 const CRITERIA: Readonly<Record<Protocol, readonly Criterion[]>> = {
-  A: [...FIRST, NOT_OUTDATED, CRASHED_PRIMARY, SEQUENCE, STAYED_UP, LOWER_SLOT],
-  B: [...FIRST, STAYED_UP, NOT_OUTDATED, CRASHED_PRIMARY, SEQUENCE, LOWER_SLOT],
-  C: [...FIRST, KEPT, STAYED_UP, NOT_OUTDATED, CRASHED_PRIMARY, SEQUENCE, LOWER_SLOT],
+  A: [...FIRST, RESUMING, NOT_OUTDATED, CRASHED_PRIMARY, SEQUENCE, STAYED_UP, LOWER_SLOT],
+  B: [...FIRST, RESUMING, STAYED_UP, NOT_OUTDATED, CRASHED_PRIMARY, SEQUENCE, LOWER_SLOT],
+  C: [...FIRST, RESUMING, KEPT, STAYED_UP, NOT_OUTDATED, CRASHED_PRIMARY, SEQUENCE, LOWER_SLOT],
 };
 
 /** undefined: neither copy may be handed on. */
@@ -39,13 +41,20 @@ export function chooseSource(own: Identity, peer: Identity, protocol: Protocol):
   const peerMay = canBeSource(peer);
   if (!ownMay && !peerMay) return undefined;
   if (ownMay !== peerMay) return ownMay ? 'own' : 'peer';
-  const told = own.crashedMachine !== undefined && peer.crashedMachine !== undefined;
-  // A node that does not tell does not ask for it either.
-  for (const criterion of CRITERIA[protocol].filter((one) => told || one !== KEPT)) {
+  for (const criterion of CRITERIA[protocol].filter((one) => bothTell(one, own, peer))) {
     const difference = criterion(own) - criterion(peer);
     if (difference !== 0n) return difference > 0n ? 'own' : 'peer';
   }
   return undefined;
+}
+
+/** A node that does not tell does not ask for it either. */
+function bothTell(criterion: Criterion, own: Identity, peer: Identity): boolean {
+  if (criterion === KEPT) {
+    return own.crashedMachine !== undefined && peer.crashedMachine !== undefined;
+  }
+  if (criterion !== RESUMING) return true;
+  return own.resuming !== undefined && peer.resuming !== undefined;
 }
 
 function toRank(holds: boolean): bigint {

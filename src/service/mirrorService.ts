@@ -12,7 +12,7 @@ import type { NodeConfig, ResourceConfig } from '../config/types';
 import { MirrorError, toMirrorError } from '../model/errors';
 import type { ResourceName } from '../model/states';
 import type { IncomingConnection } from '../plane/plane';
-import type { DeviceChange, MirrorDevice, ResyncRequest } from '../resource/device';
+import type { DeviceChange, Ending, MirrorDevice, ResyncRequest } from '../resource/device';
 import type { Hello } from '../resource/hello';
 import { ChangeHub } from './changeHub';
 import { JobRegistry } from './jobs';
@@ -141,7 +141,7 @@ export class MirrorService {
   }
 
   /** The service ends: closes every device cleanly. What was up stays on the list. */
-  async close(): Promise<void> {
+  async close(ending: Ending = 'stop'): Promise<void> {
     if (this.closing) return;
     this.closing = true;
     this.jobs.close();
@@ -150,7 +150,9 @@ export class MirrorService {
     });
     // What is just being brought up is closed when it is.
     const names = new Set([...this.resources.keys(), ...this.queue.keys()] as ResourceName[]);
-    const closed = [...names].map((name) => this.queue.run(name, () => this.closeOne(name)));
+    const closed = [...names].map((name) =>
+      this.queue.run(name, () => this.closeOne(name, ending)),
+    );
     await Promise.race([Promise.allSettled(closed), deadline]);
     for (const resource of this.resources.keys()) {
       this.options.log.error({ resource }, 'not closed in time');
@@ -254,12 +256,12 @@ export class MirrorService {
     }
   }
 
-  private async closeOne(name: ResourceName): Promise<void> {
+  private async closeOne(name: ResourceName, ending: Ending): Promise<void> {
     const running = this.resources.get(name);
     if (running === undefined) return;
     running.stopListening();
     try {
-      await running.device.close();
+      await running.device.close(ending);
     } catch (error) {
       this.options.log.error({ resource: name, err: error }, 'not closed cleanly');
     }

@@ -57,8 +57,8 @@ function trySdNotify(): SdNotify | undefined {
 
 /** Sends by the addon. @throws Failed when it is not built */
 export function openAddonNotify(address: string): SdNotify {
-  const send = openManagerSocket(address);
-  return { sendState: (state) => void send(state) };
+  const manager = openManagerSocket(address);
+  return { sendState: (state) => void manager.send(state) };
 }
 
 /** Half of what the manager allows between pings; undefined when it wants none of us. */

@@ -18,6 +18,7 @@ export const PLAIN: Identity = {
   crashed: false,
   crashedPrimary: false,
   crashedMachine: false,
+  resuming: false,
   role: 'Secondary',
   diskState: 'UpToDate',
   exposedUuid: 0n,

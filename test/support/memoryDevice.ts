@@ -15,6 +15,7 @@ import type {
   ServeSpec,
   WireSocket,
 } from '../../src/plane/plane';
+import type { StoredSocket } from '../../src/plane/socketStore';
 import { BLOCK_BYTES } from './memoryDisk';
 import type { MemoryDisk, PeerRecord } from './memoryDisk';
 import { MemoryLink } from './memoryLink';
@@ -25,6 +26,8 @@ export class MemoryDevice implements DevicePlane {
   readonly links = new Map<number, MemoryLink>();
   readonly clients: number[] = [];
   serving: ServeSpec | undefined;
+  /** This end of the kernel's connection, while it is served. */
+  kernelFd: number | undefined;
   dead = false;
   options: Partial<DeviceOptions> = {};
   suspendsOnLoss = false;
@@ -70,6 +73,7 @@ export class MemoryDevice implements DevicePlane {
       heartbeat: this.heartbeats,
       hotExtents: 0n,
       clientPids: [...this.clients],
+      kernelAttached: this.kernelFd !== undefined,
       peers: this.disk.peers.map((record) => ({
         slot: record.slot,
         receiving: this.links.get(record.slot)?.active === true,
@@ -118,10 +122,33 @@ export class MemoryDevice implements DevicePlane {
     this.serving = spec;
   }
 
+  async serveKernel({ fd }: StoredSocket): Promise<void> {
+    await this.pause('serveKernel');
+    if (this.serving === undefined || this.kernelFd !== undefined) {
+      throw new MirrorError('Failed', 'the kernel cannot be served now');
+    }
+    this.kernelFd = fd;
+  }
+
+  async parkKernel(): Promise<StoredSocket> {
+    await this.pause('parkKernel');
+    const fd = this.kernelFd;
+    this.kernelFd = undefined;
+    if (fd === undefined) throw new MirrorError('NotConnected', 'the kernel is not served');
+    return { fd, unread: new Uint8Array([fd]) };
+  }
+
+  /** As when somebody disconnects the kernel device. */
+  loseKernel(): void {
+    this.kernelFd = undefined;
+    this.emit({ type: 'clientsChanged', count: this.clients.length });
+  }
+
   async withdraw(force: boolean): Promise<void> {
     await this.pause('withdraw');
     if (this.clients.length > 0 && !force) throw new MirrorError('DeviceInUse', 'clients');
     this.clients.length = 0;
+    this.kernelFd = undefined;
     this.serving = undefined;
   }
 

@@ -11,6 +11,7 @@ import type { DeviceChange } from '../../src/resource/device';
 import { HANDLER_NAMES } from '../../src/model/handlers';
 import type { HandlerEnd, HandlerName, HandlerRunner } from '../../src/model/handlers';
 import { parseHello } from '../../src/resource/hello';
+import type { KernelSide } from '../../src/resource/kernelDevice';
 import { Resource } from '../../src/resource/resource';
 import type { MemoryDevice } from './memoryDevice';
 import { MemoryDisk, nameSpec } from './memoryDisk';
@@ -133,6 +134,8 @@ export class Node {
     },
   };
   plane: MemoryPlane;
+  /** Of the node's machine; undefined: it has no kernel devices. */
+  kernel: KernelSide | undefined;
   private running: Resource | undefined;
   private boots = 0;
 
@@ -172,6 +175,7 @@ export class Node {
       runDir: '/run',
       locations: { tryGet: () => undefined, put: () => undefined },
       handlers: this.handlers,
+      ...(this.kernel === undefined ? {} : { kernel: this.kernel }),
       resolveHost: (host: string) => Promise.resolve(host),
       processName: (pid: number) => (pid === 42 ? 'qemu-nbd' : undefined),
     };

@@ -199,16 +199,16 @@ there is no protocol "a"; use A, B or C',
 there is no protocol "D"; use A, B or C',
   ],
   [
-    'kernel device',
-    GOOD.replace('none', '/dev/nbd0'),
-    'r0.conf:2: device: kernel \
-devices (/dev/nbd0) are not supported yet; use auto or none',
+    'kernel device with a leading zero',
+    GOOD.replace('none', '/dev/nbd00'),
+    'r0.conf:2: device: \
+"/dev/nbd00" is no kernel device; use auto, none or one such as /dev/nbd0',
   ],
   [
     'other device',
     GOOD.replace('none', '/dev/drbd0'),
     'r0.conf:2: device: \
-"/dev/drbd0" is not supported; use auto or none',
+"/dev/drbd0" is no kernel device; use auto, none or one such as /dev/nbd0',
   ],
   [
     'relative disk',

@@ -1,13 +1,13 @@
 // The file that `setup` writes, the hosts it takes, and what it leaves alone.
 
-import { readFileSync, statSync } from 'node:fs';
+import { mkdirSync, readFileSync, statSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { getNode } from '../../../src/config/across';
 import { getResource } from '../../../src/config/load';
 import { MirrorError } from '../../../src/model/errors';
 import { resourceArgumentProblem, resourceFromArgument } from '../../../src/offline/configured';
 import { checkSetupDisk, writeSetupFile } from '../../../src/offline/setupFile';
-import { Folder } from '../config/folder';
+import { Folder, GOOD } from '../config/folder';
 import { FakePlane, metadataOf } from './fakePlane';
 
 let folder: Folder;
@@ -18,9 +18,11 @@ beforeEach(() => {
 
 afterEach(() => folder.remove());
 
+const REQUEST = { resource: 'nbd0', kernel: false };
+
 function write(thisHost: string, peerHost: string, nodeName = 'alpha', disk = '/dev/sdb1'): string {
-  const request = { configDir: folder.path, resource: 'nbd0', disk, thisHost, peerHost, nodeName };
-  return writeSetupFile(request);
+  const configDir = folder.path;
+  return writeSetupFile({ ...REQUEST, configDir, disk, thisHost, peerHost, nodeName });
 }
 
 function refusal(action: () => unknown): string {
@@ -144,13 +146,30 @@ test('a disk without metadata is refused with the command to run', async () => {
   await checkSetupDisk(disk, 'blkmirror create-md nbd0', plane.asPlane());
 });
 
+test('where the kernel has nbd, the file names the kernel device', () => {
+  const configDir = folder.path;
+  const hosts = { thisHost: 'alpha', peerHost: 'beta', nodeName: 'alpha' };
+  writeSetupFile({ ...REQUEST, ...hosts, configDir, disk: '/dev/sdb1', kernel: true });
+  expect(getResource(folder.path, 'nbd0').device).toBe('/dev/nbd0');
+});
+
+test('a kernel device stands for the resource that is Primary there, or is to be', () => {
+  const links = join(folder.path, 'links');
+  mkdirSync(links);
+  symlinkSync('../nbd4', join(links, 'r0'));
+  folder.writeResource('r1', GOOD.replace('device = none', 'device = /dev/nbd7'));
+  const nameOf = (text: string): string => resourceFromArgument(text, folder.path, links);
+  expect(['4', '7', '8'].map((index) => nameOf(`/dev/nbd${index}`))).toEqual(['r0', 'r1', 'nbd8']);
+});
+
 test.each<[string, string]>([
   ['r0', 'r0'],
   ['/dev/nbd12', 'nbd12'],
   ['/dev/blkmirror/r0', 'r0'],
 ])('%s names the resource %s', (argument, resource) => {
-  expect(resourceFromArgument(argument)).toBe(resource);
-  expect(resourceArgumentProblem(argument)).toBeUndefined();
+  const named = resourceFromArgument(argument, folder.path, join(folder.path, 'links'));
+  expect(named).toBe(resource);
+  expect(resourceArgumentProblem(named)).toBeUndefined();
 });
 
 test.each(['/dev/sda', '/dev/nbd', '/dev/nbd0/x', 'all', ''])('%p names none', (argument) => {

@@ -9,7 +9,7 @@ import { identity } from '../../support/identities';
 const hello: Hello = {
   versionMin: 1,
   versionMax: 1,
-  features: ['something-new', 'crashes'],
+  features: ['something-new', 'crashes', 'resuming'],
   resource: 'r0',
   node: 'alpha',
   peer: 'beta.example',
