@@ -68,6 +68,8 @@ export class Core {
   closing = false;
   /** A former process was Primary here, and its kernel device waits for this one to go on. */
   resuming = false;
+  /** The peer that this node let be promoted, until that is over. */
+  promised: NodeName | undefined;
   readonly handlers = new Handlers(this);
   readonly kernel = new KernelDevice(this);
 

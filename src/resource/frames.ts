@@ -102,6 +102,7 @@ const WAITS = [
   'newerIsInconsistent',
   'sourceOutdated',
   'waitsForPrimary',
+  'otherPrimary',
   'waitsForOtherResync',
   'clientsSawOther',
 ] as const;

@@ -340,6 +340,9 @@ export class Link {
 
   private checkOpen(): void {
     if (this.phase === 'ended') throw new LinkEnd('the connection has ended');
+    const { promised } = this.core;
+    // It may be Primary already: whether, its next frame tells.
+    if ((promised ?? this.peer) !== this.peer) throw new LinkEnd(`${promised} is being promoted`);
   }
 
   private sendText(text: string): void {

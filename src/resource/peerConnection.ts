@@ -82,6 +82,13 @@ export class PeerConnection {
     return this.link !== undefined && !this.link.isConnected;
   }
 
+  /** A Primary that may send writes already, and is not shown as connected yet. */
+  get meetsPrimary(): boolean {
+    const { link } = this;
+    if (link?.establishedAs === undefined || link.isConnected) return false;
+    return link.peerHello?.identity.role === 'Primary';
+  }
+
   /** Tries at once; resolves when it is connected, or cannot be for now. */
   settle(): Promise<void> {
     if (this.isConnected || !this.wanted || this.standAlone !== undefined) return Promise.resolve();

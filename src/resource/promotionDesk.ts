@@ -43,6 +43,8 @@ export class PromotionDesk {
     private readonly send: (peer: NodeName, frame: SentFrame) => void,
     /** A peer was promised that this copy stays Secondary. */
     private readonly onConsent: (peer: NodeName) => void,
+    /** A Primary that is becoming connected. */
+    private readonly tryPrimary: (except: NodeName) => NodeName | undefined,
   ) {}
 
   /** @throws InTransition while another node is being promoted */
@@ -158,6 +160,8 @@ export class PromotionDesk {
     for (const [other, { role }] of state.peers) {
       if (other !== claim.peer && role === 'Primary') return primaryElsewhere(other, name);
     }
+    const coming = this.tryPrimary(claim.peer);
+    if (coming !== undefined) return primaryElsewhere(coming, name);
     if (this.mustYieldTo(this.round, claim)) return busy(name, node);
     const rival = this.consented;
     const behind = rival !== undefined && rival.peer <= claim.peer && rival.peer !== claim.peer;
@@ -178,6 +182,7 @@ export class PromotionDesk {
   private consent(claim: Claim): void {
     if (this.round !== undefined) this.fail(this.round, giveWay(this.core, claim.peer));
     this.consented = claim;
+    this.core.promised = claim.peer;
     this.onConsent(claim.peer);
     this.send(claim.peer, { type: 'consent', id: claim.id });
   }
@@ -190,7 +195,7 @@ export class PromotionDesk {
   private release(peer: NodeName): void {
     if (this.parked?.peer === peer) this.parked = undefined;
     if (this.consented?.peer !== peer) return;
-    this.consented = undefined;
+    this.consented = this.core.promised = undefined;
     const parked = this.parked;
     this.parked = undefined;
     if (parked !== undefined) this.onPrepare(parked);

@@ -38,6 +38,8 @@ export class Reactions {
       core,
       (peer, frame) => this.connections.get(peer)?.send(frame),
       (peer) => this.stopIdleResyncs(peer),
+      (except) =>
+        [...connections.values()].find((one) => one.peer !== except && one.meetsPrimary)?.peer,
     );
   }
 
@@ -119,10 +121,14 @@ export class Reactions {
       case 'state':
         this.onPeerState(peer, frame);
         return;
+      case 'commit':
+        // Its state comes after it.
+        this.core.gate.propose({ peer: { name: peer, change: { role: 'Primary' } } });
+        this.desk.onFrame(peer, frame);
+        return;
       case 'prepare':
       case 'consent':
       case 'refuse':
-      case 'commit':
       case 'abort':
         this.desk.onFrame(peer, frame);
         return;

@@ -121,6 +121,7 @@ const WAITING: Record<WaitReason, string> = {
     'the copy to resync from is Outdated: connect a newer one, or take it with promote --force ' +
     'there, when no node is Primary',
   waitsForPrimary: 'waits for the Primary',
+  otherPrimary: 'another node is Primary, too: demote the one whose changes may go',
   waitsForOtherResync: 'waits until the resync from another node has finished',
   clientsSawOther:
     'clients of the Primary have seen data that the other copy may lack: ' +

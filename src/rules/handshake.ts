@@ -26,6 +26,7 @@ export type WaitReason =
   | 'newerIsInconsistent'
   | 'sourceOutdated'
   | 'waitsForPrimary'
+  | 'otherPrimary'
   | 'waitsForOtherResync'
   | 'clientsSawOther';
 
@@ -346,9 +347,9 @@ function isRefuted({ relation, nodes, protocol }: Meeting): boolean {
 }
 
 /**
- * With three nodes and more: while a Primary is connected to either, it does the copying; and
- * two UpToDate copies of one generation wait for the next Primary rather than make one of them
- * Inconsistent when it may be needed.
+ * With three nodes and more: a copy has one Primary at a time; while a Primary is connected to
+ * either, it does the copying; and two UpToDate copies of one generation wait for the next
+ * Primary rather than make one of them Inconsistent when it may be needed.
  */
 function amongSecondaries(meeting: Meeting, verdict: Verdict): Verdict {
   const { own, peer, nodes } = meeting;
@@ -356,7 +357,8 @@ function amongSecondaries(meeting: Meeting, verdict: Verdict): Verdict {
   if (target !== false && target.resyncsFromOther) {
     return { kind: 'waits', why: 'waitsForOtherResync' };
   }
-  if (nodes <= 2 || own.role === 'Primary' || peer.role === 'Primary') return verdict;
+  if (nodes <= 2) return verdict;
+  if (own.role === 'Primary' || peer.role === 'Primary') return keepToOne(meeting, verdict);
   const known = own.knowsPrimary || peer.knowsPrimary;
   const noDisk = verdict.kind === 'waits' && ['noDisk', 'lostWrites'].includes(verdict.why);
   const left = ['resync', 'splitBrain', 'waits'].includes(verdict.kind);
@@ -364,6 +366,13 @@ function amongSecondaries(meeting: Meeting, verdict: Verdict): Verdict {
   const idle = meeting.relation.kind === 'equal' && isUsable(own) && isUsable(peer);
   if (idle && verdict.kind === 'resync') return { kind: 'waits', why: 'waitsForPrimary' };
   return verdict;
+}
+
+/** A copy that a Primary feeds takes nothing from another Primary, nor gives it anything. */
+function keepToOne({ own, peer }: Meeting, verdict: Verdict): Verdict {
+  const joins = ['inSync', 'served', 'resync'].includes(verdict.kind);
+  const fed = own.knowsPrimary || peer.knowsPrimary;
+  return joins && fed ? { kind: 'waits', why: 'otherPrimary' } : verdict;
 }
 
 function targetOf(verdict: ResyncVerdict): Side {

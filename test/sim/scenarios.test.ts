@@ -207,3 +207,32 @@ test(
     compare(story);
   }),
 );
+
+test(
+  'a Secondary that a Primary feeds takes nothing from another Primary',
+  outside(() => {
+    const story = mirror(6, THREE);
+    const { world } = story.cluster;
+    const [alpha, beta] = pair(story);
+    const gamma = story.cluster.named('gamma');
+    const cut = (one: Machine, other: Machine, how: boolean): void => {
+      world.setCut(one.node, other.node, how);
+      world.setCut(other.node, one.node, how);
+    };
+    for (const other of [alpha, gamma]) cut(beta, other, true);
+    const lost = (other: Machine): boolean => beta.peer(other).connectionState !== 'Connected';
+    until(story, () => lost(alpha) && lost(gamma));
+    run(story, beta, 'promote', () => beta.resource.promote({ force: false }));
+    story.crew.leave(beta);
+    cut(beta, gamma, false);
+    until(story, () => gamma.peer(beta).connectionState === 'Connected');
+    expect(gamma.peer(beta).replicationState).toBe('Off');
+    expect(gamma.peer(beta).reason).toMatch(/another node is Primary/);
+    expect(gamma.peer(alpha).replicationState).toBe('Established');
+    write(story, 100);
+    run(story, beta, 'demote', () => beta.resource.demote());
+    cut(beta, alpha, false);
+    compare(story);
+    expect(alpha.isPrimary).toBe(true);
+  }),
+);

@@ -9,7 +9,7 @@ const [alpha, beta] = ['alpha', 'beta'] as NodeName[];
 if (alpha === undefined || beta === undefined) throw new Error('two names');
 
 /** Of gamma, a Secondary that is not being promoted itself. */
-function desk(): { readonly desk: PromotionDesk; readonly sent: string[] } {
+function desk(coming?: NodeName): { readonly desk: PromotionDesk; readonly sent: string[] } {
   const sent: string[] = [];
   const core = {
     name: 'r0',
@@ -20,7 +20,8 @@ function desk(): { readonly desk: PromotionDesk; readonly sent: string[] } {
   const send = (peer: NodeName, frame: SentFrame): void => {
     sent.push(`${frame.type} ${'id' in frame ? frame.id : ''} to ${peer}`);
   };
-  return { desk: new PromotionDesk(core, send, () => undefined), sent };
+  const primaryBut = (except: NodeName) => (coming === except ? undefined : coming);
+  return { desk: new PromotionDesk(core, send, () => undefined, primaryBut), sent };
 }
 
 test('a claim that waits for the end of another is consented to then', () => {
@@ -48,4 +49,12 @@ test('a new claim of the node that was consented to replaces its last one', () =
   own.onFrame(alpha, { type: 'prepare', id: 8 });
   expect(sent).toEqual(['consent 7 to alpha', 'consent 8 to alpha']);
   expect(() => own.begin()).toThrow(/alpha is being promoted for r0 at the same time/);
+});
+
+test('nobody is promoted while a Primary is becoming connected', () => {
+  const { desk: own, sent } = desk(beta);
+  own.onFrame(alpha, { type: 'prepare', id: 7 });
+  expect(sent).toEqual(['refuse 7 to alpha']);
+  own.onFrame(beta, { type: 'prepare', id: 3 });
+  expect(sent).toEqual(['refuse 7 to alpha', 'consent 3 to beta']);
 });

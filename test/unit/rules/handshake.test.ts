@@ -25,6 +25,7 @@ const mine = { currentUuid: b, bitmapUuid: a, historyUuids: [a] };
 const theirs = { currentUuid: c, bitmapUuid: a, historyUuids: [a] };
 const asked = { takeMeBack: true, fullSync: true };
 
+const other: Verdict = { kind: 'waits', why: 'otherPrimary' };
 const sawOther: Verdict = { kind: 'waits', why: 'clientsSawOther' };
 
 /** A Primary that was SyncTarget; its clients have seen that generation. */
@@ -338,6 +339,23 @@ const threeNodes: Case[] = [
     inconsistent({ ...bits, resyncsFromOther: true }),
     identity(primary),
     { kind: 'waits', why: 'waitsForOtherResync' },
+    3,
+  ],
+  ['a copy that a Primary feeds joins no other', identity(knows), identity(primary), other, 3],
+  ['nor becomes its target', inconsistent({ ...knows, ...bits }), identity(primary), other, 3],
+  ['nor its source', identity(knows), inconsistent({ ...primary, ...bits }), other, 3],
+  [
+    'nor serves it',
+    identity(knows),
+    identity({ ...primary, diskState: 'Diskless', exposedUuid: a }),
+    other,
+    3,
+  ],
+  [
+    'both changed it: that is told',
+    identity({ ...mine, ...knows }),
+    identity({ ...theirs, ...primary }),
+    splitBrain,
     3,
   ],
 ];

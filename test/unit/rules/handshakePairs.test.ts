@@ -85,6 +85,10 @@ function complain(
   const verdict = decide(own, peer, nodes, protocol);
   const seenThere = decide(peer, own, nodes, protocol);
   if (!sameVerdict(verdict, swapVerdict(seenThere))) return 'not antisymmetric';
+  const second = own.role === 'Primary' ? peer.knowsPrimary : own.knowsPrimary;
+  const met = own.role === 'Primary' || peer.role === 'Primary';
+  const joins = ['inSync', 'served', 'resync'].includes(verdict.kind);
+  if (nodes > 2 && met && second && joins) return 'a copy has two Primaries';
   const bits = own.outOfSyncBytes + peer.outOfSyncBytes;
   if (verdict.kind === 'inSync') return complainInSync(own, peer, bits);
   if (verdict.kind === 'resync') return complainResync(own, peer, verdict, nodes);
