@@ -120,6 +120,22 @@ export class Core {
     return withDeadline(clock, DEVICE_TIMEOUT_MS, 'the metadata update', update);
   }
 
+  /**
+   * Durable when it returns. What follows from the state is refused before anything is written:
+   * meanwhile a connection may have made this copy a source. @throws InTransition
+   */
+  async markOutdated(): Promise<void> {
+    const { gate } = this;
+    const { diskState } = gate.snapshot();
+    gate.propose({ diskState: 'Outdated' });
+    try {
+      await this.updateMetadata({ outdated: true });
+    } catch (error) {
+      if (gate.snapshot().diskState === 'Outdated') gate.propose({ diskState });
+      throw error;
+    }
+  }
+
   /** Another connected peer is Primary. */
   knowsPrimary(except: NodeName): boolean {
     for (const [name, peer] of this.gate.snapshot().peers) {

@@ -156,8 +156,7 @@ export class Fencing {
         await this.note(peer, true);
         return;
       case 'peerIsPrimary': {
-        await core.updateMetadata({ outdated: true });
-        core.gate.propose({ diskState: 'Outdated' });
+        await core.markOutdated();
         const message = `${peer} is Primary for ${core.name}, its fencing says: connect it first`;
         throw new MirrorError('PeerIsPrimary', message);
       }

@@ -88,8 +88,7 @@ export class RoleCommands {
     const settling = [...this.connections.values()].filter((one) => one.isNegotiating);
     for (const one of settling) one.hold('the copy is declared Outdated');
     try {
-      await this.core.updateMetadata({ outdated: true });
-      gate.propose({ diskState: 'Outdated' });
+      await this.core.markOutdated();
     } finally {
       for (const one of settling) one.resume();
     }

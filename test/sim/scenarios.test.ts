@@ -2,7 +2,7 @@
 // step after the other, with everything that its checker knows.
 
 import { giveUp, discard } from './administrator';
-import { Cluster } from './cluster';
+import { Cluster, DISK } from './cluster';
 import { compare, heal } from './healing';
 import type { Machine } from './machine';
 import { drawPlan } from './plan';
@@ -234,5 +234,30 @@ test(
     cut(beta, alpha, false);
     compare(story);
     expect(alpha.isPrimary).toBe(true);
+  }),
+);
+
+/** Orders outdate on the source of a resync, so long after its connection was cut off. */
+function outdateAfter(us: number): readonly [boolean, string] {
+  const story = mirror(7, SMALL);
+  const [alpha, beta] = pair(story);
+  demote(story, alpha);
+  story.order(beta.command('invalidate', () => beta.resource.invalidate()));
+  until(story, () => alpha.peer(beta).replicationState === 'SyncSource');
+  alpha.node.setDisk(DISK, { latencyUs: [500, 1000], flushUs: 10_000 });
+  story.cluster.world.resetConnections(alpha.node, beta.node);
+  until(story, () => alpha.peer(beta).connectionState !== 'Connected');
+  story.cluster.pass(us);
+  story.order(alpha.command('outdate', () => alpha.resource.outdate()));
+  until(story, () => alpha.pending.size === 0);
+  return [alpha.metadata().outdated, alpha.state?.diskState ?? ''];
+}
+
+test(
+  'a copy is Outdated, or is told that it cannot be, at each moment of a handshake',
+  outside(() => {
+    const moments = Array.from({ length: 40 }, (_, step) => step * 2000);
+    const ends = moments.map((us) => outdateAfter(us).join(' '));
+    expect(ends.filter((end) => !['false UpToDate', 'true Outdated'].includes(end))).toEqual([]);
   }),
 );
