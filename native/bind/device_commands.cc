@@ -265,8 +265,12 @@ Napi::Value metadata_revision(EngineRunner& runner, const Napi::CallbackInfo& in
   return Napi::Number::New(info.Env(), double(runner.events().metadata_revision()));
 }
 
+// (words): objects with so many 64-bit members would cost more than all else at a handshake.
 Napi::Value statistics(EngineRunner& runner, const Napi::CallbackInfo& info) {
-  return statistics_object(info.Env(), runner.statistics(), runner.events().named_slots());
+  auto words = info[0].As<Napi::BigUint64Array>();
+  fill_statistics(runner.statistics(), runner.events().named_slots(),
+                  std::span<uint64_t>(words.Data(), words.ElementLength()));
+  return info.Env().Undefined();
 }
 
 // After `attached`.

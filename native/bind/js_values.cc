@@ -1,6 +1,8 @@
 // See js_values.h. The names are those of src/plane/addon.ts and src/plane/plane.ts.
 #include "bind/js_values.h"
 
+#include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "base/assert.h"
@@ -57,18 +59,6 @@ Napi::Object peer_metadata(Napi::Env env, uint32_t slot, const meta::PeerRecord&
   object.Set("promotedApart", (peer.flags & meta::kPeerPromotedApart) != 0);
   object.Set("outdated", (peer.flags & meta::kPeerOutdated) != 0);
   object.Set("fullSync", (peer.flags & meta::kPeerFullSync) != 0);
-  return object;
-}
-
-Napi::Object peer_statistics(Napi::Env env, uint32_t slot, const engine::PeerStatistics& peer) {
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("slot", slot);
-  object.Set("receiving", peer.receiving.load(std::memory_order_relaxed));
-  set_bigint(object, "outOfSyncBytes", relaxed(peer.out_of_sync_bytes));
-  set_bigint(object, "resyncTotalBytes", relaxed(peer.resync_total_bytes));
-  set_bigint(object, "resyncedBytes", relaxed(peer.resynced_bytes));
-  set_bigint(object, "sentBytes", relaxed(peer.sent_bytes));
-  set_bigint(object, "receivedBytes", relaxed(peer.received_bytes));
   return object;
 }
 
@@ -301,32 +291,36 @@ Napi::Object metadata_object(Napi::Env env, const meta::Superblock& superblock) 
   return object;
 }
 
-Napi::Object statistics_object(Napi::Env env, const engine::Statistics& statistics,
-                               uint32_t named_slots) {
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("suspended", statistics.suspended.load(std::memory_order_relaxed));
-  set_bigint(object, "exposedUuid", relaxed(statistics.exposed_uuid));
-  set_bigint(object, "heartbeat", relaxed(statistics.heartbeat));
-  set_bigint(object, "readBytes", relaxed(statistics.read_bytes));
-  set_bigint(object, "writtenBytes", relaxed(statistics.written_bytes));
-  set_bigint(object, "writes", relaxed(statistics.writes));
-  set_bigint(object, "metadataWrites", relaxed(statistics.metadata_writes));
-  set_bigint(object, "hotExtents", relaxed(statistics.hot_extents));
-  object.Set("kernelAttached", statistics.kernel_attached.load(std::memory_order_relaxed));
-  const uint32_t clients = statistics.client_count.load(std::memory_order_relaxed);
-  Napi::Array pids = Napi::Array::New(env);
-  for (uint32_t index = 0; index < clients && index < limits::kClients; index++) {
-    const int32_t pid = statistics.client_pids[index].load(std::memory_order_relaxed);
-    pids.Set(index, Napi::Number::New(env, pid));
+void fill_statistics(const engine::Statistics& statistics, uint32_t named_slots,
+                     std::span<uint64_t> words) {
+  BM_ASSERT(words.size() >= kStatisticsWords);
+  const uint32_t clients =
+      std::min(statistics.client_count.load(std::memory_order_relaxed), limits::kClients);
+  uint64_t* to = words.data();
+  *to++ = statistics.suspended.load(std::memory_order_relaxed) ? 1 : 0;
+  for (const auto* counter : {&statistics.exposed_uuid, &statistics.heartbeat,
+                              &statistics.read_bytes, &statistics.written_bytes, &statistics.writes,
+                              &statistics.metadata_writes, &statistics.hot_extents}) {
+    *to++ = relaxed(*counter);
   }
-  object.Set("clientPids", pids);
-  Napi::Array peers = Napi::Array::New(env);
+  *to++ = statistics.kernel_attached.load(std::memory_order_relaxed) ? 1 : 0;
+  *to++ = clients;
+  *to++ = static_cast<uint64_t>(std::popcount(named_slots));
+  for (uint32_t index = 0; index < clients; index++) {
+    const int32_t pid = statistics.client_pids[index].load(std::memory_order_relaxed);
+    *to++ = static_cast<uint32_t>(pid);
+  }
   for (uint32_t slot = 0; slot < limits::kSlots; slot++) {
     if ((named_slots >> slot & 1) == 0) continue;
-    peers.Set(peers.Length(), peer_statistics(env, slot, statistics.peers[slot]));
+    const engine::PeerStatistics& peer = statistics.peers[slot];
+    *to++ = slot;
+    *to++ = peer.receiving.load(std::memory_order_relaxed) ? 1 : 0;
+    for (const auto* counter : {&peer.out_of_sync_bytes, &peer.resync_total_bytes,
+                                &peer.resynced_bytes, &peer.sent_bytes, &peer.received_bytes}) {
+      *to++ = relaxed(*counter);
+    }
   }
-  object.Set("peers", peers);
-  return object;
+  BM_ASSERT(to <= words.data() + words.size());
 }
 
 Napi::Object event_object(Napi::Env env, const Event& event, const std::string& text) {

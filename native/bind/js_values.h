@@ -3,6 +3,8 @@
 
 #include <napi.h>
 
+#include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -38,8 +40,10 @@ std::string errno_name(int error);
 
 Napi::Object disk_info(Napi::Env env, const host::DiskFacts& facts);
 Napi::Object metadata_object(Napi::Env env, const meta::Superblock& superblock);
-Napi::Object statistics_object(Napi::Env env, const engine::Statistics& statistics,
-                               uint32_t named_slots);
+// The order of the words is that of src/plane/counters.ts.
+inline constexpr size_t kStatisticsWords = 11 + limits::kClients + 7 * limits::kSlots;
+void fill_statistics(const engine::Statistics& statistics, uint32_t named_slots,
+                     std::span<uint64_t> words);
 Napi::Object event_object(Napi::Env env, const Event& event, const std::string& text);
 
 }  // namespace blkmirror::bind

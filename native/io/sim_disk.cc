@@ -23,7 +23,7 @@ std::byte* take_page() {
   std::vector<std::byte*>& spare = spare_pages();
   if (spare.empty()) {
     auto* more = static_cast<std::byte*>(
-        ::operator new(kPagesAtOnce * SimDisk::kPageBytes, std::align_val_t{SimDisk::kPageBytes}));
+        ::operator new (kPagesAtOnce* SimDisk::kPageBytes, std::align_val_t{SimDisk::kPageBytes}));
     for (size_t i = 0; i < kPagesAtOnce; i++) spare.push_back(more + i * SimDisk::kPageBytes);
   }
   std::byte* page = spare.back();

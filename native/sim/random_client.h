@@ -179,8 +179,7 @@ class RandomClient {
         request.type = kind < zeroes_from                                   ? 1
                        : kind < zeroes_from + habits_.zero_percent * 7 / 15 ? 4
                                                                             : 6;
-        request.write =
-            model_->issue(request.offset, request.length, request.type != 1, durable);
+        request.write = model_->issue(request.offset, request.length, request.type != 1, durable);
       }
     }
     append(request, durable && request.type != 0 && request.type != 3);

@@ -9,6 +9,8 @@ export const MAX_CONTROL_BYTES = 64 * 1024;
 export const MAX_HISTORY_UUIDS = 32;
 /** Peers of one resource. */
 export const MAX_PEERS = 31;
+/** Connections of one NBD socket. */
+export const MAX_CLIENTS = 128;
 /** Feature names in a hello; further ones are ignored. */
 export const MAX_FEATURES = 64;
 /** Any name or message in a control frame, characters. */

@@ -11,7 +11,6 @@ import type {
   CreateMetadataSpec,
   DeviceEvent,
   DeviceOptions,
-  DeviceStatistics,
   DialSpec,
   DiskInfo,
   EstablishPlan,
@@ -84,7 +83,8 @@ export interface RawDevice {
   metadata(): Metadata;
   /** Another number means that metadata() has changed. */
   metadataRevision(): number;
-  statistics(): DeviceStatistics;
+  /** Fills makeCounters() of counters.ts. */
+  statistics(counters: BigUint64Array): void;
   /** What the system did not permit, from `attached` on. */
   warnings(): string[];
 }

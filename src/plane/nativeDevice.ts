@@ -17,6 +17,7 @@ import {
   checkSlot,
   checkUuid,
 } from './checks';
+import { makeCounters, readCounters } from './counters';
 import { DISK_CODES, completionError, toPlaneError } from './nativeErrors';
 import type { ErrnoCodes } from './nativeErrors';
 import type {
@@ -62,6 +63,7 @@ export class NativeDevice implements DevicePlane {
   private ended = false;
   private servedPath: string | undefined;
   private options: DeviceOptions;
+  private readonly counters = makeCounters();
   private known: { readonly revision: number; readonly metadata: Metadata } | undefined;
 
   private constructor(
@@ -109,7 +111,8 @@ export class NativeDevice implements DevicePlane {
   }
 
   statistics(): DeviceStatistics {
-    return this.raw.statistics();
+    this.raw.statistics(this.counters);
+    return readCounters(this.counters);
   }
 
   async connectLink(slot: Slot, socket: WireSocket, incarnation: number): Promise<void> {
