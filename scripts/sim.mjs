@@ -1,20 +1,23 @@
 // npm run sim: the simulator over many seeds. Options: --seeds N (1000), --from N (1), --jobs J
 // (all cores), --seed N (only this one), --trace (with it: event by event), --mutant NAME (of
-// test/sim/mutants.json), --tally (adds the run to test/sim/tally.json; not with a changed tree).
-// Ends with 1 when a seed failed, or when over 200 seeds and more a fault was never met.
+// test/sim/mutants.json), --tally (adds the run to test/sim/tally.json; not with a changed tree;
+// without --from it goes on where the last run ended).
+// Ends with 1 when a seed failed, or when over 200 seeds and more a fault was never met; with 130
+// when it was interrupted: what was done until then is told, and is in the tally.
 
 import { execFileSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { faultNames, mutantEnvironment } from './lib/mutating.mjs';
 import { runSeeds } from './lib/simulating.mjs';
+import { countClean, nextSeed, TallyEntry } from './lib/tally.mjs';
 import { root, run } from './lib/tools.mjs';
 
 const TALLY = join(root, 'test', 'sim', 'tally.json');
 const SEEDS_FOR_EVERY_FAULT = 200;
 const SHOWN_FAILURES = 20;
+const SAVED_EVERY_MS = 30_000;
 // What each seed has at least; one that has less shows nothing.
 const LEAST_OPERATIONS = 2000;
 const LEAST_FAULTS = 20;
@@ -23,7 +26,7 @@ function parse() {
   const { values } = parseArgs({
     options: {
       seeds: { type: 'string', default: '1000' },
-      from: { type: 'string', default: '1' },
+      from: { type: 'string' },
       jobs: { type: 'string', default: String(availableParallelism()) },
       seed: { type: 'string' },
       trace: { type: 'boolean', default: false },
@@ -32,8 +35,10 @@ function parse() {
     },
   });
   const only = values.seed === undefined ? undefined : natural('seed', values.seed);
+  const first = values.tally ? nextSeed(TALLY) : 1;
+  const from = values.from === undefined ? first : natural('from', values.from);
   return {
-    from: only ?? natural('from', values.from),
+    from: only ?? from,
     count: only === undefined ? natural('seeds', values.seeds) : 1,
     jobs: natural('jobs', values.jobs),
     trace: values.trace,
@@ -50,7 +55,7 @@ function natural(name, text) {
 
 function refuseTally({ mutant, trace }) {
   if (mutant !== undefined || trace) throw new Error('--tally counts plain runs only');
-  const changed = git('status', '--porcelain');
+  const changed = git('status', '--porcelain', '--', '.', ':!test/sim/tally.json');
   if (changed !== '')
     throw new Error(`--tally counts commits, but the tree has changes:\n${changed}`);
 }
@@ -148,29 +153,18 @@ function neverMet(totals) {
   return [...absent(made, totals.faults), ...absent(hit, totals.hits)];
 }
 
-function keepTally(options, totals) {
-  const entries = JSON.parse(readFileSync(TALLY, 'utf8'));
-  entries.push({
-    commit: git('rev-parse', 'HEAD'),
-    from: options.from,
-    to: options.from + options.count - 1,
-    clean: totals.clean,
-    failed: totals.failures.length,
-    failedSeeds: totals.failures.map(({ seed }) => seed),
-    perSecond: Math.round(totals.perSecond * 10) / 10,
-  });
-  writeFileSync(TALLY, `[\n${entries.map((one) => `  ${JSON.stringify(one)}`).join(',\n')}\n]\n`);
-  say(`${distinctClean(entries)} different seeds clean in the tally`);
-}
-
-/** Seeds that some run had clean; one that several had counts once. */
-function distinctClean(entries) {
-  const clean = new Set();
-  for (const { from, to, failedSeeds } of entries) {
-    const failed = new Set(failedSeeds);
-    for (let seed = from; seed <= to; seed += 1) if (!failed.has(seed)) clean.add(seed);
-  }
-  return clean.size;
+/** Keeps the entry of this run up to date, so that not even a power loss costs much of it. */
+function beginTally(from, totals) {
+  const entry = new TallyEntry(TALLY, git('rev-parse', 'HEAD'), from);
+  const timer = setInterval(() => entry.save(totals.perSecond), SAVED_EVERY_MS);
+  return {
+    add: (seed, clean) => entry.add(seed, clean),
+    end: () => {
+      clearInterval(timer);
+      entry.save(totals.perSecond);
+      say(`${countClean(TALLY)} different seeds clean in the tally`);
+    },
+  };
 }
 
 async function main() {
@@ -184,8 +178,10 @@ async function main() {
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(name, () => abort.abort());
   const begun = Date.now();
   const progress = options.count > 1 ? showProgress(totals, options.count) : undefined;
+  const tally = options.tally ? beginTally(options.from, totals) : undefined;
   const onOutcome = (outcome) => {
     const failure = totals.add(outcome);
+    tally?.add(outcome.seed, failure === undefined);
     if (outcome.trace !== undefined) say(outcome.trace);
     if (failure !== undefined && totals.failures.length <= SHOWN_FAILURES) {
       sayFailure(outcome.seed, failure, replay);
@@ -196,10 +192,13 @@ async function main() {
   clearInterval(progress);
   if (process.stdout.isTTY) process.stdout.write('\r\x1b[K');
   summarize(totals, (Date.now() - begun) / 1000);
-  if (abort.signal.aborted) return 130;
+  tally?.end();
+  if (abort.signal.aborted) {
+    say(`interrupted after ${totals.done} of ${options.count} seeds from ${options.from} on`);
+    return 130;
+  }
   const absent = neverMet(totals);
   if (absent.length > 0) say(`never met: ${absent.join(', ')}`);
-  if (options.tally) keepTally(options, totals);
   return totals.failures.length + absent.length > 0 ? 1 : 0;
 }
 

@@ -38,6 +38,8 @@ function runProcess(first, take, finish, { trace, environment, signal }) {
     const flags = ['--no-warnings', '--enable-source-maps', '-r', LOADER, BATCH];
     const child = spawn(process.execPath, trace ? [...flags, '--trace'] : flags, {
       cwd: root,
+      // A Ctrl-C is for the runner alone, which ends this process then.
+      detached: true,
       env: { ...process.env, ...environment },
       stdio: ['pipe', 'pipe', 'pipe'],
     });

@@ -15,9 +15,9 @@ import { Violation } from './violation';
 
 const MOST_ACTIONS = 400;
 /** Of the operations that a burst has if all have the same; not all of them get to be asked. */
-const LARGEST_SHARE = 3;
-/** After the last fault that is wanted, so many operations are let through at a time. */
-const LATE_SHARE = 200;
+const LARGEST_SHARE = 4;
+/** A burst is let through so many even when there are enough. */
+const LEAST_SHARE = 20;
 /** The last handlers end; one may shoot a node that has ended. */
 const HANDLERS_US = 1_000_000;
 /** To find an action that makes sense now. */
@@ -129,7 +129,9 @@ class History {
     const { faults, operations } = this.plan;
     const left = Math.max(1, operations - this.cluster.world.operations());
     const bursts = (2 * Math.max(0, faults - faultCount)) / this.plan.burst;
-    return dice.between(1, bursts < 1 ? LATE_SHARE : Math.ceil((LARGEST_SHARE * left) / bursts));
+    // After the last fault that is wanted, all that is left.
+    if (bursts < 1) return Math.max(LEAST_SHARE, left);
+    return dice.between(1, Math.max(LEAST_SHARE, Math.ceil((LARGEST_SHARE * left) / bursts)));
   }
 
   private letClientsAsk(): void {

@@ -72,7 +72,7 @@ export function drawPlan(seed: number, kinds: readonly ActionKind[]): Plan {
     weights: drawWeights(dice, kinds, nodes),
     operations: LEAST_OPERATIONS,
     faults: LEAST_FAULTS,
-    burst: dice.pick([1, 2, 2, 3]),
+    burst: dice.pick([1, 3, 3, 4]),
     pauseUs: dice.pick([20_000, 100_000, 500_000]),
     reviveOneIn: dice.pick([1, 2, 3]),
     healOneIn: dice.between(4, 12),
@@ -81,7 +81,7 @@ export function drawPlan(seed: number, kinds: readonly ActionKind[]): Plan {
 
 function drawHabits(dice: Dice, wide: boolean): ClientHabits {
   return {
-    depth: dice.between(1, 6),
+    depth: dice.pick([1, 4, 8, 16, 16]),
     pauseUs: dice.pick([500, 2000, 6000]),
     largeOneIn: dice.oneIn(12) ? 20 : 250,
     largeBytes: dice.oneIn(4) ? MIB / 2 : MIB / 16,
