@@ -23,7 +23,7 @@ export async function findContent(path: string): Promise<Signature | undefined> 
   const result = await runBlkid(path);
   switch (result.status) {
     case 0:
-      return signatureOf(parseExport(result.stdout));
+      return contentOf(result.stdout);
     case 2:
       return undefined;
     case 8:
@@ -56,6 +56,16 @@ function runBlkid(path: string): Promise<BlkidResult> {
       else resolve({ status: -1, stdout, reason: 'blkid cannot be run; install util-linux' });
     });
   });
+}
+
+/**
+ * What `blkid --probe --output export` said is there. Of a partition it also says where it lies in
+ * its table, even when nothing is on it.
+ */
+export function contentOf(exported: string): Signature | undefined {
+  const values = parseExport(exported);
+  const told = [...values.keys()].filter((key) => !/^(DEVNAME$|PART_ENTRY_)/.test(key));
+  return told.length === 0 ? undefined : signatureOf(values);
 }
 
 function parseExport(text: string): ReadonlyMap<string, string> {

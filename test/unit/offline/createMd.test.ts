@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createMd } from '../../../src/offline/createMd';
 import type { CreateMdRequest, CreateMdResult } from '../../../src/offline/createMd';
-import { findSignature } from '../../../src/offline/signatures';
+import { contentOf, findSignature } from '../../../src/offline/signatures';
 import { MirrorError } from '../../../src/model/errors';
 import { Folder } from '../config/folder';
 import { FakePlane, metadataOf } from './fakePlane';
@@ -153,4 +153,11 @@ test('signatures in words', async () => {
   const small = folder.path.length > 0 ? join(folder.path, 'tiny') : '';
   writeFileSync(small, 'x');
   expect(await findSignature(small)).toBeUndefined();
+});
+
+test('an empty partition has no signature, whatever blkid says of its place', () => {
+  const place = 'DEVNAME=/dev/vdb1\nPART_ENTRY_SCHEME=gpt\nPART_ENTRY_NUMBER=1\n';
+  expect(contentOf(place)).toBeUndefined();
+  expect(contentOf(`${place}TYPE=ext4\nUSAGE=filesystem\n`)?.type).toBe('ext4');
+  expect(contentOf(`${place}AMBIVALENT=yes\n`)?.words).toBe('a signature');
 });
