@@ -170,6 +170,7 @@ export class KernelDevices {
       throw new MirrorError('DeviceInUse', `${this.tree.devicePath(index)} is connected already`);
     }
     this.tree.announce(index, exported.resource, exported.disk);
+    this.tree.chooseScheduler(index);
     try {
       const fd = await this.options.driver.connect(specOf(exported, index));
       this.tree.tune(index);

@@ -82,11 +82,18 @@ export class KernelTree {
     this.tryWrite(this.attribute(index, 'uevent'), 'change');
   }
 
+  /**
+   * Before it is connected: the kernel lets all requests end first, and of a connected device the
+   * data plane may not answer any yet.
+   */
+  chooseScheduler(index: number): void {
+    this.tryWrite(this.attribute(index, 'queue/scheduler'), 'none');
+  }
+
   /** What cannot be set stays as it is: all of it is a matter of speed or of a longer pause. */
   tune(index: number): void {
     const wanted = Number(this.tryRead(index, 'queue/max_hw_sectors_kb') ?? MAX_SECTORS_KB);
     const sectorsKb = Math.min(wanted, MAX_SECTORS_KB);
-    this.tryWrite(this.attribute(index, 'queue/scheduler'), 'none');
     this.tryWrite(this.attribute(index, 'queue/io_timeout'), String(IO_TIMEOUT_MS));
     this.tryWrite(this.attribute(index, 'queue/max_sectors_kb'), String(sectorsKb));
   }

@@ -175,7 +175,7 @@ export class FakeKernel implements KernelDriver, SocketStore {
     this.write(index, 'queue/max_sectors_kb', '128');
   }
 
-  private write(index: number, name: string, text: string): void {
+  write(index: number, name: string, text: string): void {
     writeFileSync(join(this.roots.sys, 'block', `nbd${index}`, name), text);
   }
 

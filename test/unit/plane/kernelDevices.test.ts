@@ -46,6 +46,18 @@ test('a free device is taken, known to udev before it is connected, and tuned', 
   });
 });
 
+test('its scheduler is chosen before it has requests, which a change would wait for', async () => {
+  const connect = kernel.connect.bind(kernel);
+  let before = '';
+  jest.spyOn(kernel, 'connect').mockImplementation((spec) => {
+    before = kernel.attribute(0, 'queue/scheduler');
+    kernel.write(0, 'queue/scheduler', 'changed');
+    return connect(spec);
+  });
+  await kernel.devices().connect(exported(), undefined);
+  expect([before, kernel.attribute(0, 'queue/scheduler')]).toEqual(['none', 'changed']);
+});
+
 test('a backing file has no name by-disk', async () => {
   await kernel.devices().connect(exported('r0', '/srv/r0.img'), undefined);
   expect(kernel.announcement(0)).toBe('BLKMIRROR_RESOURCE=r0\nBLKMIRROR_ROLE=Primary\n');
