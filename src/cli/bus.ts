@@ -7,7 +7,7 @@ import { Message, sessionBus } from 'dbus-next';
 import type { MessageBus } from 'dbus-next';
 import { resolveBusAddress } from '../dbus/busAddress';
 import { MirrorError, toMirrorError } from '../model/errors';
-import { BUS_DEADLINE_MS } from './limits';
+import { BUS_DEADLINE_MS, CONNECT_DEADLINE_MS } from './limits';
 import { busAnswerError, noBus } from './words';
 
 export interface CallSpec {
@@ -81,7 +81,7 @@ export class Bus {
     const connected = new Promise<void>((resolve) => connection.on('connect', () => resolve()));
     bus.listen();
     try {
-      await bus.beforeLoss(connected, BUS_DEADLINE_MS, 'connecting to the bus');
+      await bus.beforeLoss(connected, CONNECT_DEADLINE_MS, 'connecting to the bus');
     } catch (error) {
       stream.destroy();
       const { code, message } = toMirrorError(error);

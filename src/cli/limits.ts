@@ -2,8 +2,10 @@
  * The limits of the command line: deadlines, intervals and widths.
  */
 
-/** Connecting to the bus and asking it something. */
-export const BUS_DEADLINE_MS = 5000;
+/** Connecting to the bus: a host that boots, and brings up every resource at once, is slow. */
+export const CONNECT_DEADLINE_MS = 60_000;
+/** Asking the bus something. */
+export const BUS_DEADLINE_MS = 10_000;
 /** Reading state from the service. */
 export const READ_DEADLINE_MS = 10_000;
 /** A command, while the service answers: beyond what the longest handlers of all may take. */
