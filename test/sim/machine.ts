@@ -275,6 +275,7 @@ export class Machine {
     this.life?.clock.goOn();
   }
 
+  /** Changes nothing when its process has died meanwhile. */
   private async open(life: Life): Promise<void> {
     if (this.up !== undefined) return;
     this.failure = undefined;
@@ -288,6 +289,7 @@ export class Machine {
     });
     try {
       const resource = await this.openResource(life);
+      if (this.life !== life) return;
       this.up = { resource, stopListening };
       this.host.onChange(this, { type: 'changed' });
     } catch (error) {
