@@ -226,6 +226,13 @@ bool Attach::caches_kept() const {
 void Attach::superblock_saved(meta::Waiter& waiter, int error) {
   auto& attach = *static_cast<Attach*>(waiter.owner);
   if (!attach.check(error, "writing the superblock")) return;
+  // Which generation clients have seen is certain only while a peer serves it.
+  Parts& parts = attach.parts_;
+  const bool served = parts.access.holders() != 0 && !parts.gate.rotating();
+  if (parts.serving.active() && !served) {
+    attach.finish(EAGAIN, "no peer has the data now");
+    return;
+  }
   attach.take_over();
   attach.parts_.gate.recheck();
   attach.parts_.metadata_changed();

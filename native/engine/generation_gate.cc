@@ -184,7 +184,7 @@ void GenerationGate::source_lost(const Peer& source) {
 }
 
 uint64_t GenerationGate::exposed_uuid() const {
-  if (parts_.failed) return exposed_uuid_;
+  if (parts_.failed || parts_.attach.held()) return exposed_uuid_;
   const bool waits = parts_.access.behind() && parts_.target.sources() == 0;
   return waits && last_source_ < limits::kSlots ? exposed_uuid_ : 0;
 }
@@ -197,6 +197,7 @@ void GenerationGate::disk_back() {
 }
 
 bool GenerationGate::exposes(uint64_t uuid) const {
+  if (parts_.attach.held()) return uuid == exposed_uuid_;
   if (!parts_.failed) return last_source_ == limits::kSlots || uuid == exposed_uuid_;
   if (exposed_uuid_ == 0) return false;
   return uuid == exposed_uuid_ || uuid == parts_.superblock().current_uuid;

@@ -46,8 +46,9 @@ class GenerationGate {
   // seen. Nothing is acknowledged before such a copy is there again (data_access).
   void source_lost(const Peer& source);
   void source_back() { last_source_ = limits::kSlots; }
-  // Without a backing disk, or behind without a source: the generation whose data clients have
-  // seen (0: clients have seen nothing), and whether a copy of generation `uuid` has all of that.
+  // Without a backing disk, held, or behind without a source: the generation whose data clients
+  // have seen (0: clients have seen nothing), and whether a copy of generation `uuid` has all of
+  // that.
   uint64_t exposed_uuid() const;
   bool exposes(uint64_t uuid) const;
   // Such a copy answers from here on: what it has is what clients see.

@@ -194,7 +194,9 @@ bool Peers::still_holds(const Peer& peer, const EstablishPlan& plan) const {
            parts_.gate.exposes(plan.peer_current_uuid) &&
            parts_.bitmap->out_of_sync_bytes(peer.slot) == 0;
   }
-  if (parts_.attach.held()) return plan.resync == ResyncRole::kTarget;
+  if (parts_.attach.held()) {
+    return plan.resync == ResyncRole::kTarget && parts_.gate.exposes(plan.peer_current_uuid);
+  }
   if (parts_.access.behind() && !parts_.gate.exposes(plan.peer_current_uuid)) return false;
   if (plan.peer_diskless) return plan.resync == ResyncRole::kNone && !parts_.serving.active();
   if (plan.resync != ResyncRole::kNone) return true;

@@ -199,22 +199,26 @@ function mayBeOverwritten(copy: Identity, other: Identity): boolean {
  * seen may take that place. Any other is taken once it is Secondary: nothing of it is lost then.
  */
 function keepToWhatClientsSaw(meeting: Meeting): Verdict | undefined {
+  const { protocol } = meeting;
   for (const who of ['own', 'peer'] as const) {
     const [primary, copy] = orient(meeting, who);
     const behind = primary.role === 'Primary' && hasDisk(primary) && !canBeSource(primary);
     if (!behind || primary.exposedUuid === 0n || !canBeSource(copy)) continue;
-    if (!hasWhatClientsSaw(copy, primary)) return { kind: 'waits', why: 'clientsSawOther' };
+    if (!hasWhatClientsSaw(copy, primary, protocol))
+      return { kind: 'waits', why: 'clientsSawOther' };
   }
   return undefined;
 }
 
 /**
  * Of what is in sync clients read the own copy. Another that crashed may differ there, also
- * when it lost nothing: in writes that were never acknowledged.
+ * when it lost nothing: in writes that were never acknowledged. Of a copy that was just attached
+ * they have read nothing: they were served by the other.
  */
-function hasWhatClientsSaw(copy: Identity, primary: Identity): boolean {
-  const crashed = copy.crashed && copy.generation !== primary.rememberedGeneration;
-  return copy.currentUuid === primary.exposedUuid && !crashed;
+function hasWhatClientsSaw(copy: Identity, primary: Identity, protocol: Protocol): boolean {
+  if (copy.currentUuid !== primary.exposedUuid) return false;
+  if (primary.diskState === 'Negotiating') return !mayLackSinceMet(copy, primary, protocol);
+  return !(copy.crashed && copy.generation !== primary.rememberedGeneration);
 }
 
 function judgeRelation(meeting: Meeting): Verdict | undefined {

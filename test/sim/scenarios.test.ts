@@ -261,3 +261,39 @@ test(
     expect(ends.filter((end) => !['false UpToDate', 'true Outdated'].includes(end))).toEqual([]);
   }),
 );
+
+test(
+  'a Primary attaches its disk again when the copy that served it has lost its power',
+  outside(() => {
+    const story = mirror(8, SMALL);
+    const [alpha, beta] = pair(story);
+    run(story, alpha, 'detach', () => alpha.resource.detach({ force: false }));
+    write(story, 300);
+    story.order(alpha.command('attach', () => alpha.resource.attach()));
+    until(story, () => alpha.state?.diskState === 'Negotiating');
+    story.crew.expectErrors(alpha);
+    story.crash(beta, 'power');
+    story.boot(beta);
+    until(story, () => beta.isUp && alpha.peer(beta).connectionState === 'Connected');
+    expect(alpha.peer(beta).reason).toMatch(/clients of the Primary have seen data/);
+    demote(story, alpha);
+    compare(story);
+  }),
+);
+
+test(
+  'a Primary attaches its disk again when the copy that served it was killed',
+  outside(() => {
+    const story = mirror(9, SMALL);
+    const [alpha, beta] = pair(story);
+    run(story, alpha, 'detach', () => alpha.resource.detach({ force: false }));
+    write(story, 300);
+    story.order(alpha.command('attach', () => alpha.resource.attach()));
+    until(story, () => alpha.state?.diskState === 'Negotiating');
+    story.crash(beta, 'process');
+    story.boot(beta);
+    until(story, () => beta.isUp && alpha.peer(beta).replicationState === 'SyncTarget');
+    compare(story);
+    expect(alpha.isPrimary).toBe(true);
+  }),
+);

@@ -204,6 +204,20 @@ const behind: Case[] = [
     sawOther,
   ],
   [
+    'with a copy attached again clients have read nothing of it: one that was killed goes on',
+    { ...lostSource(b), diskState: 'Negotiating' },
+    identity({ ...newer, crashed: true, generation: 9n }),
+    target('bitmap'),
+    2,
+    ['C'],
+  ],
+  [
+    'one that lost its power does not',
+    { ...lostSource(b), diskState: 'Negotiating' },
+    identity({ ...newer, crashed: true, crashedMachine: true, generation: 9n }),
+    sawOther,
+  ],
+  [
     'but with a copy that crashed before',
     lostSource(b),
     identity({ ...newer, crashed: true }),
