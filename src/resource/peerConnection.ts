@@ -42,6 +42,8 @@ export interface PeerHooks {
   splitBrainSettled(peer: NodeName, settlement: Settlement): void;
 }
 
+const NO_REQUESTS: Requests = { discardMyData: false, takeMeBack: false };
+
 interface Parked {
   readonly incoming: IncomingConnection;
   readonly hello: Hello;
@@ -50,7 +52,7 @@ interface Parked {
 export class PeerConnection {
   private wanted = false;
   private standAlone: Refusal | undefined;
-  private requested: Requests = { discardMyData: false, takeMeBack: false };
+  private requested = NO_REQUESTS;
   private link: Link | undefined;
   private parked: Parked | undefined;
   private permit: Promise<HandlerEnd | undefined> | undefined;
@@ -118,9 +120,14 @@ export class PeerConnection {
   disconnect(reason: string): void {
     this.wanted = false;
     this.standAlone = undefined;
-    this.requested = { discardMyData: false, takeMeBack: false };
+    this.requested = NO_REQUESTS;
     this.stop(reason);
     this.show({ connectionState: 'StandAlone', reason });
+  }
+
+  /** Before this copy changes: an order to give it up was about what it had. */
+  forgetRequests(): void {
+    this.requested = NO_REQUESTS;
   }
 
   /** Drops the link and does not connect until connect() or resume(). */
@@ -259,7 +266,7 @@ export class PeerConnection {
   private onConnected(link: Link, verdict: Verdict): void {
     if (link !== this.link) return;
     this.dialer.forgetFailures();
-    this.requested = { discardMyData: false, takeMeBack: false };
+    this.requested = NO_REQUESTS;
     this.permit = undefined;
     this.hooks.connected(this.peer, verdict);
     this.settled();
@@ -292,7 +299,7 @@ export class PeerConnection {
 
   private standAloneFor(refusal: Refusal): void {
     this.standAlone = refusal;
-    this.requested = { discardMyData: false, takeMeBack: false };
+    this.requested = NO_REQUESTS;
     this.stop(refusal.message);
     this.show({ connectionState: 'StandAlone', reason: refusal.message });
     if (this.isNews(refusal)) this.hooks.standsAlone(this.peer, refusal);

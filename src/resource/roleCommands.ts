@@ -165,6 +165,7 @@ export class RoleCommands {
     const apart = this.slotsApart();
     const peers = apart.map((slot) => ({ slot, promotedApart: true }));
     await core.updateMetadata({ ...patch, ...current, peers, primaryIndicator: true });
+    for (const connection of this.connections.values()) connection.forgetRequests();
     try {
       await this.serve();
       await core.kernel.attach();

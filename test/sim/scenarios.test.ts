@@ -297,3 +297,29 @@ test(
     expect(alpha.isPrimary).toBe(true);
   }),
 );
+
+test(
+  'an order to discard does not reach what is written after a promotion',
+  outside(() => {
+    const story = mirror(10, SMALL);
+    const [alpha, beta] = pair(story);
+    story.crash(alpha, 'power');
+    until(story, () => beta.peer(alpha).connectionState !== 'Connected');
+    giveUp(story, beta, () => discard(beta));
+    until(story, () => beta.pending.size === 0);
+    run(story, beta, 'promote', () => beta.resource.promote({ force: false }));
+    write(story, 100);
+    demote(story, beta);
+    // Promoted by force, so that both have gone on alone.
+    story.cluster.world.setCut(alpha.node, beta.node, true);
+    story.boot(alpha);
+    until(story, () => alpha.isUp);
+    run(story, alpha, 'promote', () => alpha.resource.promote({ force: true }));
+    write(story, 10);
+    demote(story, alpha);
+    story.cluster.world.setCut(alpha.node, beta.node, false);
+    const stands = (one: Machine, two: Machine): boolean =>
+      one.peer(two).reason.startsWith('split brain');
+    until(story, () => stands(alpha, beta) && stands(beta, alpha));
+  }),
+);
