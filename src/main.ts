@@ -1,7 +1,8 @@
 /**
  * Entry of `blkmirrord`: one foreground process, started by systemd or by hand.
  *
- * Order of the start: run-dir claimed, on the bus, what was up is up again, ready. An error of
+ * Order of the start: run-dir claimed, on the bus, what was up is up again (at once where a kernel
+ * device waits for it), ready. An error of
  * one resource never ends it; a second service with the same run-dir or bus name does not begin.
  * Nothing is buffered here that a sudden end of this process could lose.
  */
@@ -78,6 +79,7 @@ interface Daemon {
   readonly notifier: Notifier;
   readonly watchdog: Watchdog;
   readonly fdStore: FdStore | undefined;
+  readonly kernel: KernelSide;
 }
 
 function main(): void {
@@ -120,9 +122,11 @@ async function start(settings: Settings, addresses: readonly string[], log: Logg
   const { service, notifier } = daemon;
   handleSignals(daemon);
   log.info({ ...settings, version: service.version, pid: process.pid }, 'starting');
+  // Whoever uses a kernel device does not wait for the bus as well.
+  const restoring = daemon.kernel.devices.anyWaits ? service.restore() : undefined;
   await daemon.bus.open();
   const patience = setTimeout(() => restored.open(), RESTORE_PATIENCE_MS);
-  await service.restore();
+  await (restoring ?? service.restore());
   await daemon.fdStore?.discard();
   clearTimeout(patience);
   restored.open();
@@ -158,7 +162,7 @@ function assemble(
   const ownUid = process.getuid?.() ?? 0;
   const bus = new MirrorBus({ service, addresses, ownUid, ready: restored.opened, log });
   const watchdog = new Watchdog(notifier, () => service.devices(), log);
-  return { log, runDir, plane, handlers, service, bus, notifier, watchdog, fdStore };
+  return { log, runDir, plane, handlers, service, bus, notifier, watchdog, fdStore, kernel };
 }
 
 function deviceOpener(

@@ -19,6 +19,8 @@ const LINK_PATIENCE_MS = 10_000;
 /** Programs of udev look at a device for a moment. */
 const OPENER_PATIENCE_MS = 2000;
 const LOOK_INTERVAL_MS = 20;
+/** Of the identifier of every device of ours. */
+const PREFIX = 'blkmirror:';
 /** Indexes tried for a free device. */
 const MAX_INDEXES = 4096;
 
@@ -68,7 +70,12 @@ export class KernelDevices {
   /** What a former process of this service left connected. */
   tryFind(resource: ResourceName, node: NodeName): number | undefined {
     const wanted = identifierOf(resource, node);
-    return this.tree.indexes().find((index) => this.tree.tryIdentifier(index) === wanted);
+    return this.waiting().find((index) => this.tree.tryIdentifier(index) === wanted);
+  }
+
+  /** Somebody waits for a service like this one. */
+  get anyWaits(): boolean {
+    return this.waiting().some((index) => this.tree.tryIdentifier(index)?.startsWith(PREFIX));
   }
 
   /** `index`: undefined takes a free one. @throws DeviceInUse, NotFound, NotAuthorized, Failed */
@@ -112,6 +119,11 @@ export class KernelDevices {
     this.tree.tune(index);
   }
 
+  /** It is no longer this service's, whoever has it now. */
+  forget(index: number): void {
+    this.taken.delete(index);
+  }
+
   /** Resolves when the link of the resource is there. */
   async whenLinked(exported: KernelExport, index: number): Promise<void> {
     const { tree } = this;
@@ -146,14 +158,23 @@ export class KernelDevices {
     this.options.driver.close(fd);
   }
 
-  /** What waits fails. The names of the device go. @throws Failed */
+  /**
+   * What waits fails. The names of the device go. While something has it open the driver still
+   * takes new connections for it: without its announcement no later process makes one.
+   * @throws Failed
+   */
   async disconnect(resource: ResourceName, index: number): Promise<void> {
     const { tree } = this;
+    tree.withdraw(index);
     await this.options.driver.disconnect(index);
     this.taken.delete(index);
-    tree.withdraw(index);
+    tree.tellUdev(index);
     if (tree.hasUdev) await this.seen(() => !tree.isLinked(resource, index));
     tree.unlink(resource, index);
+  }
+
+  private waiting(): readonly number[] {
+    return this.tree.indexes().filter((index) => this.tree.isAnnounced(index));
   }
 
   private async tryDriver(): Promise<string | undefined> {
@@ -177,6 +198,7 @@ export class KernelDevices {
       return { index, fd };
     } catch (error) {
       this.tree.withdraw(index);
+      this.tree.tellUdev(index);
       throw error;
     }
   }
@@ -218,7 +240,7 @@ export class KernelDevices {
 }
 
 function identifierOf(resource: ResourceName, node: NodeName): string {
-  return `blkmirror:${node}:${resource}`;
+  return `${PREFIX}${node}:${resource}`;
 }
 
 function specOf(exported: KernelExport, index: number): KernelDeviceSpec {

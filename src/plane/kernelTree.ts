@@ -71,10 +71,14 @@ export class KernelTree {
     writeFileSync(this.announcement(index), `${lines.join('\n')}\n`);
   }
 
-  /** The rules see nothing of us any more. */
+  /** It was announced and not withdrawn since: a device that was given up is no longer ours. */
+  isAnnounced(index: number): boolean {
+    return existsSync(this.announcement(index));
+  }
+
+  /** The rules see nothing of us any more, from the next event on. */
   withdraw(index: number): void {
     rmSync(this.announcement(index), { force: true });
-    this.tellUdev(index);
   }
 
   /** Makes udev look at the device again. */

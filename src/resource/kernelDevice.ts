@@ -124,12 +124,13 @@ export class KernelDevice {
 
   /** What a former process left cannot go on: whoever uses the device gets errors. */
   async abandon(why: string): Promise<void> {
-    const { core, name } = this;
-    if (this.index === undefined) return;
+    const { core, name, index } = this;
+    if (index === undefined) return;
     const failed = await this.detach().then(
       () => '',
       (error: unknown) => ` (${toMirrorError(error).message})`,
     );
+    core.environment.kernel?.devices.forget(index);
     this.index = undefined;
     const message =
       `${core.name} does not go on as Primary: ${why}; requests that waited on ${name} have ` +
@@ -175,7 +176,8 @@ export class KernelDevice {
   }
 
   private giveUp(cause: MirrorError): void {
-    const { core, name } = this;
+    const { core, name, index } = this;
+    if (index !== undefined) core.environment.kernel?.devices.forget(index);
     this.index = undefined;
     const message =
       `somebody else has disconnected ${name} of ${core.name}: demote ${core.name} and promote ` +

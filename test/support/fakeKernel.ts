@@ -39,6 +39,8 @@ export class FakeKernel implements KernelDriver, SocketStore {
   /** udev makes the links. */
   udev = true;
   permitted = true;
+  /** Something has devices open: they stay after their end. */
+  keepOpen = false;
   private lastFd = 100;
 
   constructor(devices = 2) {
@@ -134,6 +136,10 @@ export class FakeKernel implements KernelDriver, SocketStore {
 
   disconnect(index: number): Promise<void> {
     this.calls.push(`disconnect ${index}`);
+    if (this.keepOpen) {
+      this.runUdev(index);
+      return Promise.resolve();
+    }
     this.connected.delete(index);
     for (const name of ['pid', 'backend']) {
       rmSync(join(this.roots.sys, 'block', `nbd${index}`, name), { force: true });

@@ -66,6 +66,7 @@ test('a backing file has no name by-disk', async () => {
 test('devices of others are left alone; when all are taken the kernel makes one more', async () => {
   const devices = kernel.devices();
   await kernel.connect({ ...exported(), index: 0, deadWaitSeconds: 1, identifier: 'theirs' });
+  expect(devices.anyWaits).toBe(false);
   expect((await devices.connect(exported('r1'), undefined)).index).toBe(1);
   expect((await devices.connect(exported('r2'), undefined)).index).toBe(2);
   expect(kernel.announcement(0)).toBe('');
@@ -86,11 +87,22 @@ test('a later process finds its device and gives it a new connection', async () 
   await kernel.devices().connect(exported(), 1);
   kernel.die();
   const devices = kernel.devices();
+  expect(devices.anyWaits).toBe(true);
   expect(devices.tryFind('r1' as ResourceName, ALPHA)).toBeUndefined();
   expect(devices.tryFind(R0, 'beta' as NodeName)).toBeUndefined();
   expect(devices.tryFind(R0, ALPHA)).toBe(1);
   const fd = await devices.reconnect(exported(), 1, 0);
   expect(kernel.connected.get(1)).toMatchObject({ fd, dead: false });
+});
+
+test('a device that was given up and is still mounted is not found again', async () => {
+  const devices = kernel.devices();
+  await devices.connect(exported(), 0);
+  kernel.keepOpen = true;
+  await devices.disconnect(R0, 0);
+  expect(kernel.attribute(0, 'backend')).toBe('blkmirror:alpha:r0');
+  expect(kernel.devices().tryFind(R0, ALPHA)).toBeUndefined();
+  expect((await kernel.devices().connect(exported(), undefined)).index).toBe(1);
 });
 
 test('a connection that is not dead yet is waited for, and not for ever', async () => {

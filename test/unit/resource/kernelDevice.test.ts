@@ -236,7 +236,7 @@ test('a connection that ended by itself is made anew', async () => {
 });
 
 test('a device that somebody else disconnected is given up, and that is told', async () => {
-  await upWithDevice();
+  await upWithDevice(config('/dev/nbd0'));
   await kernel.disconnect(0);
   alpha().device.loseKernel();
   await world.reach(() => alpha().resource.status().device === null);
