@@ -2,7 +2,9 @@
 #include "io/sim_disk.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
+#include <utility>
 
 #include "base/assert.h"
 
@@ -71,33 +73,56 @@ void SimDisk::write(uint64_t offset, const std::byte* data, uint32_t length, boo
   BM_ASSERT(offset % block_bytes_ == 0);
   BM_ASSERT(length % block_bytes_ == 0);
   BM_ASSERT(length <= size_bytes_ && offset <= size_bytes_ - length);
-  bool written_back = false;
-  uint32_t done = 0;
-  while (done < length) {
+  for (uint32_t done = 0; done < length;) {
     const uint64_t number = (offset + done) / kPageBytes;
-    Page& page = at(number);
     const uint32_t inside = (offset + done) % kPageBytes;
-    const uint32_t end = std::min(kPageBytes, inside + length - done);
-    // A whole page over a clean one: what was there is wholly what the medium has.
-    const bool replaced = end - inside == kPageBytes && !durable && page.dirty == 0;
-    if (replaced) {
-      give_page(page.stable);
-      page.stable = page.current;
-      page.current = nullptr;
-      page.dirty = 0xff;
-    }
-    for (uint32_t at = inside; at < end; at += kSectorBytes, done += kSectorBytes) {
-      if (done % block_bytes_ == 0) written_back = random_.chance(2);
-      if (!replaced)
-        write_sector(page, at, data == nullptr ? nullptr : data + done, durable, written_back);
-    }
-    if (replaced && data != nullptr) {
-      page.current = take_page();
-      std::memcpy(page.current, data + done - kPageBytes, kPageBytes);
-    }
+    const uint32_t part = std::min(kPageBytes - inside, length - done);
+    Page& page = at(number);
+    write_page(page, inside, data == nullptr ? nullptr : data + done, part, durable);
+    done += part;
     if (page.dirty == 0 || page.in_list) continue;
     page.in_list = true;
     dirty_pages_.push_back(number);
+  }
+}
+
+// A part of one page, in whole blocks.
+void SimDisk::write_page(Page& page, uint32_t inside, const std::byte* data, uint32_t length,
+                         bool durable) {
+  BM_ASSERT(length > 0);
+  BM_ASSERT(inside + length <= kPageBytes);
+  const uint32_t first = inside / kSectorBytes;
+  const auto touched = static_cast<uint8_t>(((1u << length / kSectorBytes) - 1) << first);
+  if (durable) {
+    page.dirty &= static_cast<uint8_t>(~touched);
+  } else if (length == kPageBytes && page.dirty == 0) {
+    // Over a clean page: what was there is wholly what the medium has.
+    give_page(page.stable);
+    std::swap(page.stable, page.current);
+    page.dirty = touched;
+  } else {
+    keep_replaced(page, touched);
+    page.dirty |= touched;
+  }
+  store(page.current, inside, data, length);
+}
+
+// A clean sector's contents are on the medium; those of a dirty one may have been written back.
+void SimDisk::keep_replaced(Page& page, uint8_t touched) {
+  BM_ASSERT(touched != 0);
+  uint8_t kept = touched & static_cast<uint8_t>(~page.dirty);
+  const uint32_t sectors = block_bytes_ / kSectorBytes;
+  const auto block = static_cast<uint8_t>((1u << sectors) - 1);
+  for (uint32_t sector = 0; sector < kPageBytes / kSectorBytes; sector += sectors) {
+    const auto dirty = static_cast<uint8_t>(touched & page.dirty & (block << sector));
+    if (dirty != 0 && random_.chance(2)) kept |= dirty;
+  }
+  for (uint32_t sector = 0; sector < kPageBytes / kSectorBytes;) {
+    const auto run = static_cast<uint32_t>(std::countr_one(static_cast<uint8_t>(kept >> sector)));
+    const uint32_t at = sector * kSectorBytes;
+    const std::byte* from = page.current == nullptr ? nullptr : page.current + at;
+    if (run > 0) store(page.stable, at, from, run * kSectorBytes);
+    sector += run + 1;
   }
 }
 
@@ -163,7 +188,7 @@ std::unique_ptr<SimDisk> SimDisk::copy_stable() const {
     for (uint32_t sector = 0; sector < kPageBytes / kSectorBytes; sector++) {
       const uint32_t inside = sector * kSectorBytes;
       const std::byte* from = (page->dirty >> sector & 1) != 0 ? page->stable : page->current;
-      store(to, inside, from == nullptr ? nullptr : from + inside);
+      store(to, inside, from == nullptr ? nullptr : from + inside, kSectorBytes);
     }
   }
   return copy;
@@ -217,38 +242,24 @@ uint64_t SimDisk::lose(Page& page) {
       if ((page.dirty & (1u << sector)) == 0) continue;
       const uint32_t inside = sector * kSectorBytes;
       const std::byte* old = page.stable == nullptr ? nullptr : page.stable + inside;
-      store(page.current, inside, old);
+      store(page.current, inside, old, kSectorBytes);
     }
   }
   return lost;
 }
 
-void SimDisk::write_sector(Page& page, uint32_t inside, const std::byte* data, bool durable,
-                           bool written_back) {
-  BM_ASSERT(inside < kPageBytes);
-  const auto bit = static_cast<uint8_t>(1u << (inside / kSectorBytes));
-  const bool was_dirty = (page.dirty & bit) != 0;
-  if (durable) {
-    page.dirty &= static_cast<uint8_t>(~bit);
-  } else if (!was_dirty || written_back) {  // the version now replaced is on the medium
-    store(page.stable, inside, page.current == nullptr ? nullptr : page.current + inside);
-    page.dirty |= bit;
-  }
-  store(page.current, inside, data);
-}
-
-void SimDisk::store(std::byte*& page, uint32_t offset, const std::byte* data) {
+void SimDisk::store(std::byte*& page, uint32_t offset, const std::byte* data, uint32_t length) {
   BM_ASSERT(offset % kSectorBytes == 0);
-  BM_ASSERT(offset < kPageBytes);
+  BM_ASSERT(length <= kPageBytes - offset);
   if (page == nullptr) {
     if (data == nullptr) return;
     page = take_page();
-    std::memset(page, 0, kPageBytes);
+    if (length < kPageBytes) std::memset(page, 0, kPageBytes);
   }
   if (data == nullptr) {
-    std::memset(page + offset, 0, kSectorBytes);
+    std::memset(page + offset, 0, length);
   } else {
-    std::memcpy(page + offset, data, kSectorBytes);
+    std::memcpy(page + offset, data, length);
   }
 }
 

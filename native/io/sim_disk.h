@@ -65,9 +65,10 @@ class SimDisk {
   };
   using Chunk = std::array<Page, kChunkPages>;
 
-  static void write_sector(Page& page, uint32_t inside, const std::byte* data, bool durable,
-                           bool written_back);
-  static void store(std::byte*& page, uint32_t offset, const std::byte* data);
+  static void store(std::byte*& page, uint32_t offset, const std::byte* data, uint32_t length);
+  void write_page(Page& page, uint32_t inside, const std::byte* data, uint32_t length,
+                  bool durable);
+  void keep_replaced(Page& page, uint8_t touched);
   Page& at(uint64_t number);
   const Page* find(uint64_t number) const;
   uint64_t lose(Page& page);

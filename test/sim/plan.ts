@@ -45,11 +45,11 @@ export interface ActionKind {
 
 export function drawPlan(seed: number, kinds: readonly ActionKind[]): Plan {
   const dice = new Dice(seed, 1);
-  const nodes = dice.oneIn(8) ? 3 : 2;
+  const nodes = dice.oneIn(12) ? 3 : 2;
   const blockBytes = dice.oneIn(3) ? 4096 : 512;
-  const wide = dice.oneIn(12);
+  const wide = dice.oneIn(20);
   // What is hot at a crash is copied in full: most devices are of one small extent or two.
-  const small = dice.oneIn(16) ? [5 * MIB] : [MIB / 4, MIB / 4, MIB / 2, MIB];
+  const small = dice.oneIn(24) ? [5 * MIB] : [MIB / 4, MIB / 4, MIB / 2, MIB];
   const sizes = wide ? [5 * MIB, 5 * MIB, 9 * MIB] : small;
   return {
     seed,
