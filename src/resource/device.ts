@@ -37,6 +37,8 @@ export type Ending = 'stop' | 'restart';
 
 export interface MirrorDevice {
   readonly name: ResourceName;
+  /** It ends or has ended, cleanly or not: nothing can be asked of it any more. */
+  readonly isOver: boolean;
   status(): DeviceStatus;
   promote(options: { readonly force: boolean }): Promise<void>;
   demote(): Promise<void>;

@@ -235,6 +235,10 @@ export class Resource implements MirrorDevice {
     return this.command(() => this.fencing.resume());
   }
 
+  get isOver(): boolean {
+    return this.closed !== undefined;
+  }
+
   down(): Promise<void> {
     if (this.closed !== undefined) return this.closed;
     return this.commands.run(async () => {

@@ -93,12 +93,8 @@ export class MirrorService {
       const resource = name as ResourceName;
       const running = this.resources.get(resource);
       if (running === undefined && !this.options.upList.has(name)) this.refuseUnknown(name);
-      if (running !== undefined) {
-        await takeDown(running.device);
-        this.forget(resource);
-        this.options.log.info({ resource }, 'down');
-      }
-      this.options.upList.remove(resource);
+      if (running === undefined) this.options.upList.remove(resource);
+      else await this.takeDown(resource, running.device);
     });
   }
 
@@ -268,6 +264,19 @@ export class MirrorService {
     this.resources.delete(name);
   }
 
+  /** One that cannot end cleanly is gone all the same, unless it refused to begin. */
+  private async takeDown(name: ResourceName, device: MirrorDevice): Promise<void> {
+    try {
+      await device.down();
+      this.options.log.info({ resource: name }, 'down');
+    } finally {
+      if (device.isOver) {
+        this.forget(name);
+        this.options.upList.remove(name);
+      }
+    }
+  }
+
   private forget(name: ResourceName): void {
     this.resources.get(name)?.stopListening();
     this.resources.delete(name);
@@ -300,14 +309,5 @@ export class MirrorService {
 
   private refuseWhileClosing(): void {
     if (this.closing) throw new MirrorError('InTransition', 'the service is ending');
-  }
-}
-
-/** A device that could not end cleanly the first time is gone all the same: NotFound. */
-async function takeDown(device: MirrorDevice): Promise<void> {
-  try {
-    await device.down();
-  } catch (error) {
-    if (toMirrorError(error).code !== 'NotFound') throw error;
   }
 }

@@ -19,6 +19,7 @@ export class FakeDevice implements RunningDevice {
   shown: DeviceStatus;
   /** The next command fails with it. */
   nextError: MirrorError | undefined;
+  isOver = false;
   beats = 0n;
   fraction = 0;
   private settleRun: { done: () => void; failed: (error: Error) => void } | undefined;
@@ -117,6 +118,7 @@ export class FakeDevice implements RunningDevice {
 
   async down(): Promise<void> {
     this.command('down');
+    this.isOver = true;
   }
 
   async close(): Promise<void> {

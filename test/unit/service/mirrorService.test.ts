@@ -94,14 +94,18 @@ test('down that is refused leaves everything as it is', async () => {
   expect(upFile()).toEqual({ up: ['r0'] });
 });
 
-test('down of a device that ended badly the first time succeeds', async () => {
+test('a device that could not end cleanly is gone all the same, and comes up anew', async () => {
   world.configure('r0');
   await world.service.up('r0');
-  world.device('r0').nextError = new MirrorError('Failed', 'the disk is gone');
+  const first = world.device('r0');
+  first.isOver = true;
+  first.nextError = new MirrorError('Failed', 'the disk is gone');
   await expect(world.service.down('r0')).rejects.toMatchObject({ code: 'Failed' });
-  world.device('r0').nextError = new MirrorError('NotFound', 'r0 is going down');
-  await world.service.down('r0');
   expect(names()).toEqual([]);
+  expect(upFile()).toEqual({ up: [] });
+  await world.service.down('r0');
+  await world.service.up('r0');
+  expect(world.device('r0')).not.toBe(first);
 });
 
 test('after a restart what was up is up again; what fails is told and kept', async () => {
