@@ -1,6 +1,6 @@
 // npm run test:vm [-- --full] [NAME ...]: tests in two real Debian guests, all or those whose file
-// names contain a NAME; `--full` with all rounds. Prints a line for each test and last the line
-// `N passed, N failed`; a skipped test counts as failed. Logs: build-vm/logs.
+// names contain a NAME; `--full` with all their rounds. Prints a line for each test and last the
+// line `N passed, N failed`; one that is skipped has failed. Logs: build-vm/logs.
 // `-- --session` keeps a pair running, `-- --on GUEST COMMANDS` (or --off, --reboot, --power-on,
 // --put FILE) works in it; see HACKING.md. Runs after setup.mjs --for-vm.
 
@@ -63,12 +63,13 @@ async function main(args) {
     return askSession(SESSION, { guest, action, argument });
   }
   const names = args.filter((each) => !each.startsWith('--'));
+  const full = args.includes('--full');
   const { withGuests } = require('../test/vm/support/main.ts');
   const wanted = {
     folder: guestImage(say),
     content: guestFiles(),
     logs: join(FOLDER, 'logs'),
-    full: args.includes('--full'),
+    full,
     session: args.includes('--session') ? SESSION : undefined,
   };
   return withGuests(wanted, say, () => runTests(names));

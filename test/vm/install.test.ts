@@ -3,7 +3,7 @@
 import { guestPair } from './support/pair';
 import { configure, inSync, statusOf } from './support/mirror';
 
-const { pair, step } = guestPair('install');
+const { pair, step } = guestPair('install', 'booted');
 
 step('apt installs the package, and its service runs', async () => {
   await pair().onBoth('cd /mnt && apt-get install -qq ./blkmirror_*.deb', { deadlineMs: 300_000 });
@@ -21,12 +21,17 @@ step('create-md and `systemctl enable --now blkmirror@r0` bring the resource up'
   expect(status.peers).toMatchObject([{ name: 'beta', connectionState: 'Connected' }]);
 });
 
-step('promoted with --force, it resyncs and serves', async () => {
+step('promoted with --force, it resyncs, and a file system is made and mounted on it', async () => {
   const { alpha, beta } = pair();
-  await alpha.runOk('blkmirror promote r0 --force');
-  expect(await alpha.runOk('nbdinfo --size "nbd+unix:///?socket=/run/blkmirror/r0.sock"')).toMatch(
-    /^\d+$/,
-  );
+  await alpha.runOk('blkmirror promote r0 --force && mkfs.ext4 -q /dev/blkmirror/r0');
+  await alpha.runOk('mount /dev/blkmirror/r0 /srv && echo mirrored >/srv/file && umount /srv');
   await inSync(beta, 'r0');
   expect(await statusOf(alpha, 'r0')).toMatchObject({ role: 'Primary', diskState: 'UpToDate' });
+});
+
+step('the other node takes over, and has the file', async () => {
+  const { alpha, beta } = pair();
+  await alpha.runOk('blkmirror demote r0 && ! ls /dev/blkmirror/r0');
+  await beta.runOk('blkmirror promote r0 && mount /dev/blkmirror/r0 /srv');
+  expect(await beta.runOk('cat /srv/file')).toBe('mirrored');
 });

@@ -8,5 +8,6 @@ module.exports = {
   roots: ['<rootDir>/test/vm'],
   testPathIgnorePatterns: ['/node_modules/'],
   maxWorkers: 1,
+  reporters: [['default', { summaryThreshold: 1000 }]],
   testTimeout: 600_000,
 };

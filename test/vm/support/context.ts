@@ -14,6 +14,8 @@ export interface Context {
   readonly image: Image;
   /** Booted, nothing installed. */
   readonly booted: Base;
+  /** The same with the package; its service does not run. */
+  readonly installed: Base;
   /** Where each test file leaves consoles and journals. */
   readonly logs: string;
   /** All rounds and the long tests too. */

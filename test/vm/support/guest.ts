@@ -5,11 +5,14 @@
 
 import { rmSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
+import type { Socket } from 'node:net';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import type { Outcome } from '../../support/privateBus';
 import { Background, runOk } from '../../support/systemProcess';
 import { Agent } from './agent';
-import { eventually } from './deadline';
+import type { Base } from './context';
+import { connected, eventually } from './deadline';
 import { qemuArguments } from './machine';
 import type { Image, Machine } from './machine';
 import { Qmp } from './qmp';
@@ -26,13 +29,16 @@ export interface GuestOptions {
   /** For disks and sockets. */
   readonly folder: string;
   /** The disk that its own lies over, and the memory that goes with it, where there is one. */
-  readonly base: { readonly disk: string; readonly format: string; readonly memory?: string };
+  readonly base: Base;
 }
 
 export class Guest {
   private process: Background | undefined;
   private agent: Agent | undefined;
   private qmp: Qmp | undefined;
+  private told: Socket | undefined;
+  /** Answers what programs in the guest say to the driver: guest-tell WORD ..., one line each. */
+  onTold: (line: string) => Promise<string> = async () => 'nobody listens';
 
   private constructor(
     private readonly machine: Machine,
@@ -83,6 +89,7 @@ export class Guest {
   async powerOff(): Promise<void> {
     this.agent?.close();
     this.qmp?.close();
+    this.told?.destroy();
     await this.process?.kill();
     this.process = this.agent = this.qmp = undefined;
   }
@@ -142,10 +149,18 @@ export class Guest {
 
   private async startProcess(machine: Machine): Promise<void> {
     const socket = (name: string): string => join(machine.folder, `${machine.name}.${name}`);
-    for (const name of ['agent', 'ask', 'qmp']) rmSync(socket(name), { force: true });
+    for (const name of ['agent', 'tell', 'qmp']) rmSync(socket(name), { force: true });
     const log = join(machine.folder, `${machine.name}.qemu.log`);
     this.process = Background.start('qemu-system-x86_64', qemuArguments(machine), log);
     this.agent = await Agent.open(socket('agent'));
     this.qmp = await Qmp.open(socket('qmp'));
+    this.listen(await connected(socket('tell')));
+  }
+
+  private listen(port: Socket): void {
+    this.told = port;
+    createInterface(port).on('line', (line) => {
+      void this.onTold(line).then((answer) => port.write(`${answer}\n`));
+    });
   }
 }

@@ -46,7 +46,7 @@ export function qemuArguments(machine: Machine): string[] {
     ...disk('files', image.files, 'raw', 'on'),
     ...['-serial', `file:${join(folder, `${machine.name}.console.log`)}`],
     ...['-qmp', `unix:${socket('qmp')},server=on,wait=off`],
-    ...['-device', 'virtio-serial-pci', ...port('agent'), ...port('ask')],
+    ...['-device', 'virtio-serial-pci', ...port('agent'), ...port('tell')],
     '-netdev',
     `dgram,id=net,local.type=unix,local.path=${network.own},` +
       `remote.type=unix,remote.path=${network.other}`,

@@ -3,10 +3,10 @@
 
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { writeContext } from './context';
 import type { Context } from './context';
-import { bootedState, filesDisk } from './prepare';
+import { bootedState, filesDisk, installedState } from './prepare';
 import { holdSession } from './session';
 
 export interface Wanted {
@@ -29,13 +29,18 @@ export async function withGuests(
   const scratch = mkdtempSync(join(tmpdir(), 'blkmirror-vm-run-'));
   try {
     mkdirSync(wanted.logs, { recursive: true });
-    const start = Date.now();
     const { image, booted } = await bootedState(
       wanted.folder,
       await filesDisk(scratch, wanted.content),
     );
-    say(`guests: ${image.accelerator} (${((Date.now() - start) / 1000).toFixed(0)} s)`);
-    const context: Context = { image, booted, logs: wanted.logs, full: wanted.full };
+    const context: Context = {
+      image,
+      booted,
+      installed: await installedState(image, booted, wanted.content, dirname(wanted.logs)),
+      logs: wanted.logs,
+      full: wanted.full,
+    };
+    say(`guests run by ${image.accelerator}, ready after ${process.uptime().toFixed(0)} s`);
     writeContext(join(scratch, 'context.json'), context);
     if (wanted.session === undefined) return await runTests();
     await holdSession(context, wanted.session);

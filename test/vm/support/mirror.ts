@@ -3,8 +3,10 @@
 import type { Guest } from './guest';
 import type { GuestPair } from './pair';
 import { eventually } from './deadline';
+import { INSTALL } from './prepare';
 
 export const BACKING_DISK = '/dev/disk/by-id/virtio-backing';
+const APT_DEADLINE_MS = 300_000;
 const SYNC_DEADLINE_MS = 240_000;
 
 /** A row of `blkmirror status --json`, as far as tests look at it. */
@@ -42,7 +44,7 @@ export function configuration(options: MirrorOptions = {}): string {
 
 /** Installs the package on both. */
 export async function install(pair: GuestPair): Promise<void> {
-  await pair.onBoth('cd /mnt && apt-get install -qq ./blkmirror_*.deb', { deadlineMs: 300_000 });
+  await pair.onBoth(INSTALL, { deadlineMs: APT_DEADLINE_MS });
 }
 
 export async function configure(
@@ -82,4 +84,16 @@ export function inSync(guest: Guest, name: string, deadlineMs = SYNC_DEADLINE_MS
     deadlineMs,
     1000,
   );
+}
+
+/** The resource on both, up and in sync, Primary on alpha. `names` share one command for speed. */
+export async function inSyncPrimary(pair: GuestPair, ...names: string[]): Promise<void> {
+  const each = names.map((name) => `blkmirror create-md ${name}`).join(' && ');
+  await pair.onBoth(`systemctl start blkmirrord && ${each}`, { deadlineMs: 300_000 });
+  const units = names.map((name) => `blkmirror@${name}`).join(' ');
+  await pair.onBoth(`systemctl enable --now ${units}`, { deadlineMs: 300_000 });
+  for (const name of names) {
+    await pair.alpha.runOk(`blkmirror promote ${name} --force`);
+    await inSync(pair.beta, name);
+  }
 }

@@ -12,6 +12,9 @@ import { Guest } from './guest';
 const TEST_DEADLINE_MS = 600_000;
 const JOURNAL_DEADLINE_MS = 60_000;
 
+/** What is in the guests when they are switched on: a system, or also the package. */
+export type From = 'booted' | 'installed';
+
 export class GuestPair {
   private constructor(
     readonly context: Context,
@@ -22,12 +25,12 @@ export class GuestPair {
   ) {}
 
   /** Not switched on; `name` is that of the folder with its logs. */
-  static async create(context: Context, name: string): Promise<GuestPair> {
+  static async create(context: Context, name: string, from: From): Promise<GuestPair> {
     const logs = join(context.logs, name);
     rmSync(logs, { recursive: true, force: true });
     mkdirSync(logs, { recursive: true });
     const folder = mkdtempSync(join(tmpdir(), 'blkmirror-vm-'));
-    const { image, booted: base } = context;
+    const { image, [from]: base } = context;
     const guest = (own: string, other: string): Promise<Guest> =>
       Guest.create({ image, name: own, other, folder, base });
     const alpha = await guest('alpha', 'beta');
@@ -75,14 +78,17 @@ export class GuestPair {
 export type Step = (title: string, body: () => Promise<void>, deadlineMs?: number) => void;
 
 /** The pair of a test file, on before its first test, and the `step`s that are its tests. */
-export function guestPair(name: string): { pair: () => GuestPair; step: Step } {
+export function guestPair(
+  name: string,
+  from: From = 'installed',
+): { pair: () => GuestPair; step: Step } {
   let opened: GuestPair | undefined;
   const pair = (): GuestPair => {
     if (opened === undefined) throw new Error('the guests are there only within tests');
     return opened;
   };
   beforeAll(async () => {
-    opened = await GuestPair.create(readContext(), name);
+    opened = await GuestPair.create(readContext(), name, from);
     await opened.start();
   }, TEST_DEADLINE_MS);
   afterAll(async () => {

@@ -8,6 +8,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  readdirSync,
   renameSync,
   rmSync,
   writeFileSync,
@@ -21,6 +22,9 @@ import type { Accelerator, Image } from './machine';
 /** A guest that KVM cannot run stops somewhere on its way; emulation takes 20 s and more. */
 const KVM_BOOT_MS = 10_000;
 const FILES_SIZE = '64M';
+/** As README.md says it. */
+export const INSTALL = 'cd /mnt && apt-get install -qq ./blkmirror_*.deb && cd /';
+const INSTALL_DEADLINE_MS = 300_000;
 
 /** A disk of one size whatever is on it: a saved state knows the size. */
 export async function filesDisk(folder: string, content: string): Promise<string> {
@@ -43,6 +47,44 @@ export async function bootedState(
     image: imageIn(folder, files, accelerator),
     booted: { disk: booted, format: 'qcow2', memory: join(kept, 'memory') },
   };
+}
+
+/** The booted state with the package installed; kept in `folder` while both stay the same. */
+export async function installedState(
+  image: Image,
+  booted: Base,
+  files: string,
+  folder: string,
+): Promise<Base> {
+  const key = createHash('sha256').update(booted.disk);
+  for (const name of readdirSync(files)) key.update(readFileSync(join(files, name)));
+  const kept = join(folder, `installed-${key.digest('hex').slice(0, 16)}`);
+  if (!existsSync(kept)) await makeInstalled(image, booted, folder, kept);
+  return { disk: join(kept, 'guest.qcow2'), format: 'qcow2', memory: join(kept, 'memory') };
+}
+
+async function makeInstalled(
+  image: Image,
+  booted: Base,
+  folder: string,
+  kept: string,
+): Promise<void> {
+  for (const name of readdirSync(folder).filter((each) => each.startsWith('installed-'))) {
+    rmSync(join(folder, name), { recursive: true, force: true });
+  }
+  const making = mkdtempSync(join(folder, 'installing-'));
+  const names = { name: 'guest', other: 'nobody' };
+  const guest = await Guest.create({ image, ...names, folder: making, base: booted });
+  try {
+    await guest.start();
+    const script = `${INSTALL} && systemctl stop blkmirrord && umount /mnt && sync`;
+    await guest.runOk(script, { deadlineMs: INSTALL_DEADLINE_MS });
+    await guest.saveAndEnd(join(making, 'memory'));
+    renameSync(making, kept);
+  } finally {
+    await guest.powerOff();
+    rmSync(making, { recursive: true, force: true });
+  }
 }
 
 async function makeBooted(folder: string, files: string, kept: string): Promise<void> {
@@ -102,8 +144,6 @@ function imageIn(folder: string, files: string, accelerator: Accelerator): Image
 async function shapeOfMachine(): Promise<string> {
   const { stdout } = await run('qemu-system-x86_64', ['--version']);
   const hash = createHash('sha256').update(stdout);
-  for (const name of ['machine', 'guest', 'prepare']) {
-    hash.update(readFileSync(join(repository, `test/vm/support/${name}.ts`)));
-  }
+  hash.update(readFileSync(join(repository, 'test/vm/support/machine.ts')));
   return hash.digest('hex').slice(0, 16);
 }

@@ -29,7 +29,7 @@ interface Answer {
 
 /** Serves requests on `socket` until SIGINT or SIGTERM. */
 export async function holdSession(context: Context, socket: string): Promise<void> {
-  const pair = await GuestPair.create(context, 'session');
+  const pair = await GuestPair.create(context, 'session', 'installed');
   const server = createServer((client) => void serve(pair, client));
   try {
     await pair.start();
