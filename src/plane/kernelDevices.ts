@@ -103,7 +103,6 @@ export class KernelDevices {
       try {
         const fd = await this.options.driver.reconfigure(specOf(exported, index));
         this.tree.announce(index, exported.resource, exported.disk);
-        this.tree.tune(index);
         return fd;
       } catch (error) {
         if (toMirrorError(error).code !== 'InTransition' || this.options.clock.nowMs() >= end)
@@ -116,7 +115,6 @@ export class KernelDevices {
   /** Its connection is kept; this service knows of it again. */
   adopt(index: number): void {
     this.taken.add(index);
-    this.tree.tune(index);
   }
 
   /** It is no longer this service's, whoever has it now. */
@@ -194,7 +192,6 @@ export class KernelDevices {
     this.tree.chooseScheduler(index);
     try {
       const fd = await this.options.driver.connect(specOf(exported, index));
-      this.tree.tune(index);
       return { index, fd };
     } catch (error) {
       this.tree.withdraw(index);

@@ -12,6 +12,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 export interface KernelRoots {
@@ -94,12 +95,15 @@ export class KernelTree {
     this.tryWrite(this.attribute(index, 'queue/scheduler'), 'none');
   }
 
-  /** What cannot be set stays as it is: all of it is a matter of speed or of a longer pause. */
-  tune(index: number): void {
+  /**
+   * Of a device that is served: newer kernels let its requests end first here, too, so this is not
+   * waited for. What cannot be set stays: it is a matter of speed or of a longer pause.
+   */
+  async tune(index: number): Promise<void> {
     const wanted = Number(this.tryRead(index, 'queue/max_hw_sectors_kb') ?? MAX_SECTORS_KB);
     const sectorsKb = Math.min(wanted, MAX_SECTORS_KB);
-    this.tryWrite(this.attribute(index, 'queue/io_timeout'), String(IO_TIMEOUT_MS));
-    this.tryWrite(this.attribute(index, 'queue/max_sectors_kb'), String(sectorsKb));
+    await tryWriteLater(this.attribute(index, 'queue/io_timeout'), String(IO_TIMEOUT_MS));
+    await tryWriteLater(this.attribute(index, 'queue/max_sectors_kb'), String(sectorsKb));
   }
 
   /** Somebody listens to what the kernel tells of devices. */
@@ -152,6 +156,10 @@ export class KernelTree {
       // This kernel does not take it.
     }
   }
+}
+
+async function tryWriteLater(file: string, text: string): Promise<void> {
+  if (existsSync(file)) await writeFile(file, text).catch(() => undefined);
 }
 
 function listFolder(path: string): readonly string[] {

@@ -81,6 +81,7 @@ export class KernelDevice {
     this.left = undefined;
     this.ending = false;
     await core.device.serveKernel(socket);
+    if (this.index !== undefined) void kernel.devices.tree.tune(this.index);
   }
 
   /** Resolves when its link is there. */

@@ -31,6 +31,7 @@ test('a free device is taken, known to udev before it is connected, and tuned', 
     'BLKMIRROR_RESOURCE=r0\nBLKMIRROR_ROLE=Primary\nBLKMIRROR_DISK=vg0/r0\n',
   );
   expect(kernel.links()).toEqual(['r0']);
+  await devices.tree.tune(0);
   const queue = ['scheduler', 'io_timeout', 'max_sectors_kb'];
   expect(queue.map((name) => kernel.attribute(0, `queue/${name}`))).toEqual([
     'none',
