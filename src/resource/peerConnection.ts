@@ -51,6 +51,7 @@ interface Parked {
 
 export class PeerConnection {
   private wanted = false;
+  private held = false;
   private standAlone: Refusal | undefined;
   private requested = NO_REQUESTS;
   private link: Link | undefined;
@@ -107,6 +108,7 @@ export class PeerConnection {
   /** Begins, or begins again after StandAlone. A connection that is there stays. */
   connect(requests: Partial<Requests> = {}): void {
     this.wanted = true;
+    this.held = false;
     this.standAlone = undefined;
     this.requested = { ...this.requested, ...requests };
     this.dialer.forgetFailures();
@@ -118,7 +120,7 @@ export class PeerConnection {
 
   /** Until connect(); what the administrator asked for is forgotten. */
   disconnect(reason: string): void {
-    this.wanted = false;
+    this.wanted = this.held = false;
     this.standAlone = undefined;
     this.requested = NO_REQUESTS;
     this.stop(reason);
@@ -130,14 +132,16 @@ export class PeerConnection {
     this.requested = NO_REQUESTS;
   }
 
-  /** Drops the link and does not connect until connect() or resume(). */
+  /** Drops the link, and neither dials nor accepts until connect(), resume() or disconnect(). */
   hold(reason: string): void {
+    this.held = true;
     this.stop(reason);
     this.show({ connectionState: 'Unconnected', reason });
   }
 
   /** Goes on after hold(); nothing happens when it is not wanted. */
   resume(): void {
+    this.held = false;
     if (this.wanted && this.link === undefined) this.dialer.now();
   }
 
@@ -189,6 +193,9 @@ export class PeerConnection {
       return foreign;
     }
     if (core.promoting) return { code: 'InTransition', message: `${core.node} is being promoted` };
+    if (this.held) {
+      return { code: 'InTransition', message: `the copy on ${core.node} is changing` };
+    }
     return this.standAlone === undefined ? undefined : this.judgeAgain(hello);
   }
 
@@ -360,7 +367,7 @@ export class PeerConnection {
 
   private mayDial(): boolean {
     const { closing, promoting } = this.core;
-    if (!this.wanted || this.standAlone !== undefined) return false;
+    if (!this.wanted || this.held || this.standAlone !== undefined) return false;
     if (closing || promoting || this.diskFailed) return false;
     return this.link === undefined;
   }

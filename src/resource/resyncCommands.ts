@@ -118,8 +118,12 @@ export class ResyncCommands {
     const peer = this.refusedPeer(from) ?? this.upToDatePeer(from);
     const connection = this.connection(peer);
     connection.hold('a full resync was asked for');
-    await this.markAll(peer, false);
-    gate.propose({ diskState: 'Inconsistent' });
+    try {
+      await this.giveUpCopy(peer);
+    } catch (error) {
+      connection.resume();
+      throw error;
+    }
     connection.connect({ takeMeBack: true });
     return this.watch(peer);
   }
@@ -132,6 +136,19 @@ export class ResyncCommands {
     if (replicationState === 'Established' && left === 0n) return finishedRun(peer);
     this.connection(peer).renegotiate('a resync was asked for');
     return this.watch(peer);
+  }
+
+  /** What follows from the state is refused before anything is written: the copy stays as it is. */
+  private async giveUpCopy(peer: NodeName): Promise<void> {
+    const { gate } = this.core;
+    const { diskState } = gate.snapshot();
+    gate.propose({ diskState: 'Inconsistent' });
+    try {
+      await this.markAll(peer, false);
+    } catch (error) {
+      if (gate.snapshot().diskState === 'Inconsistent') gate.propose({ diskState });
+      throw error;
+    }
   }
 
   private async markAll(peer: NodeName, consistent: boolean): Promise<void> {

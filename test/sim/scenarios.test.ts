@@ -323,3 +323,21 @@ test(
     until(story, () => stands(alpha, beta) && stands(beta, alpha));
   }),
 );
+
+test(
+  'a copy that is given up connects to nobody before that is durable',
+  outside(() => {
+    const story = mirror(11, SMALL);
+    const [alpha, beta] = pair(story);
+    write(story, 100);
+    demote(story, alpha);
+    // Its peer connects anew meanwhile.
+    alpha.node.setDisk(DISK, { latencyUs: [20_000, 40_000], flushUs: 100_000 });
+    giveUp(story, alpha, () => {
+      run(story, alpha, 'resync --full', () => alpha.resource.resync({ full: true }));
+      return Promise.resolve();
+    });
+    until(story, () => alpha.peer(beta).replicationState === 'SyncTarget');
+    compare(story);
+  }),
+);
