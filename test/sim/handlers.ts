@@ -12,6 +12,11 @@ const UNREACHABLE = 5;
 const PEER_IS_PRIMARY = 6;
 const STONITHED = 7;
 
+/** One call of a handler; after its deadline it does nothing more, as one that was killed. */
+interface Run {
+  killed: boolean;
+}
+
 export async function runHandler(
   story: Story,
   machine: Machine,
@@ -19,20 +24,34 @@ export async function runHandler(
 ): Promise<HandlerEnd> {
   story.say(`${machine.name} runs ${call.name}`);
   story.note(`handler ${call.name}`);
+  const run: Run = { killed: false };
+  const late = machine.rest(call.timeoutMs).then((): HandlerEnd => {
+    run.killed = true;
+    return { kind: 'failed', message: `did not end within ${call.timeoutMs} ms` };
+  });
+  return Promise.race([act(story, machine, call, run), late]);
+}
+
+async function act(
+  story: Story,
+  machine: Machine,
+  call: HandlerCall,
+  run: Run,
+): Promise<HandlerEnd> {
   await machine.rest(story.dice.between(1, SLOWEST_MS));
   if (call.name !== 'fence-peer') return exited(0);
   const peer = story.cluster.named(call.variables['BLKMIRROR_PEER'] ?? '');
-  const status = await fence(story, machine, peer);
-  story.say(`${machine.name}: fence-peer ${peer.name} exits with ${status}`);
+  const status = await fence(story, machine, peer, run);
+  if (!run.killed) story.say(`${machine.name}: fence-peer ${peer.name} exits with ${status}`);
   return exited(status);
 }
 
-async function fence(story: Story, machine: Machine, peer: Machine): Promise<number> {
+async function fence(story: Story, machine: Machine, peer: Machine, run: Run): Promise<number> {
   const stonith = machine.config.fencing === 'resource-and-stonith';
   if (!stonith && peer.isPrimary) return PEER_IS_PRIMARY;
   if (peer.alive && peer.isUp && !peer.isPrimary && (await outdate(peer))) return OUTDATED;
   if (!stonith) return peer.alive && peer.isUp ? 1 : UNREACHABLE;
-  if (peer.running) story.crash(peer, 'power');
+  if (peer.running && !run.killed) story.crash(peer, 'power');
   return STONITHED;
 }
 

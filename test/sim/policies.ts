@@ -8,6 +8,7 @@ import type { Dice } from './dice';
 
 /** Handlers are simulated (handlers.ts): the command says nothing. */
 const HANDLER = '/bin/handler';
+const HANDLER_TIMEOUT_MS = 5000;
 
 export function drawPolicies(dice: Dice, nodes: number): Options {
   // Three nodes have no loss of a Primary, so most of it could not happen.
@@ -60,5 +61,7 @@ function drawFencing(dice: Dice): Options {
     'net.fencing': dice.pick(['resource-only', 'resource-and-stonith']),
     'handlers.fence-peer': HANDLER,
     'handlers.unfence-peer': HANDLER,
+    // Two promotions at once wait for each other's outdate.
+    'handlers.timeout-ms': HANDLER_TIMEOUT_MS,
   };
 }

@@ -341,3 +341,32 @@ test(
     compare(story);
   }),
 );
+
+const FENCED = {
+  'resource.device': 'none',
+  'net.timeout-ms': 500,
+  'net.fencing': 'resource-only',
+  'handlers.fence-peer': '/bin/handler',
+  'handlers.timeout-ms': 3000,
+};
+
+test(
+  'two promotions at once that fence each other end, and the copies come into sync',
+  outside(() => {
+    const story = mirror(12, { ...SMALL, options: FENCED });
+    const { world } = story.cluster;
+    const [alpha, beta] = pair(story);
+    write(story, 100);
+    demote(story, alpha);
+    for (const [one, two] of [[alpha, beta] as const, [beta, alpha] as const]) {
+      world.setCut(one.node, two.node, true);
+    }
+    until(story, () => [alpha, beta].every((one) => one.peer(story.other(one)).role === 'Unknown'));
+    for (const one of [alpha, beta]) {
+      story.order(one.command('promote', () => one.resource.promote({ force: false })));
+    }
+    until(story, () => alpha.pending.size + beta.pending.size === 0);
+    expect(story.primaries.length).toBeLessThan(2);
+    compare(story);
+  }),
+);
