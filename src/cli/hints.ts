@@ -69,6 +69,9 @@ function standAloneHelp(device: DeviceStatus, peer: PeerStatus): string {
     return `to give up what was written here: ${connect} --discard-my-data; on the other node: \
 connect`;
   }
+  if (/reverted.*create-md/i.test(peer.reason)) {
+    return `on the node whose copy may go: blkmirror down ${device.name}, create-md --force, up`;
+  }
   if (/reverted|older state/i.test(peer.reason)) {
     return `on the node that went back: blkmirror resync ${device.name} --full`;
   }

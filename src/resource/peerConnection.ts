@@ -206,8 +206,8 @@ export class PeerConnection {
     const verdict = decide(own, hello.identity, Math.max(nodes, hello.nodes), protocol);
     const names = { resource: core.name, own: core.node, peer };
     const refusal = refusalOf(verdict, names, { own, peer: hello.identity });
-    // In split brain the peer learns from the handshake what an administrator needs to know.
-    const goesOn = refusal === undefined || refusal.code === 'SplitBrain';
+    // From the handshake the peer learns what an administrator needs to know of both copies.
+    const goesOn = refusal === undefined || ['SplitBrain', 'Reverted'].includes(refusal.code);
     if (goesOn) this.standAlone = undefined;
     return goesOn ? undefined : refusal;
   }

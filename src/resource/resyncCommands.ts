@@ -10,6 +10,7 @@ import type { ResyncRequest, ResyncRun } from './device';
 import type { PeerConnection } from './peerConnection';
 import type { Progress } from './progress';
 import { finishedRun, watchResync } from './resyncRun';
+import { settleAll } from './settling';
 
 export class ResyncCommands {
   constructor(
@@ -115,6 +116,7 @@ export class ResyncCommands {
       const message = `${name} is the source of a resync to ${fed[0]}: wait until it has finished`;
       throw new MirrorError('ResyncRunning', message);
     }
+    await this.askRefusing(from);
     const peer = this.refusedPeer(from) ?? this.upToDatePeer(from);
     const connection = this.connection(peer);
     connection.hold('a full resync was asked for');
@@ -136,6 +138,23 @@ export class ResyncCommands {
     if (replicationState === 'Established' && left === 0n) return finishedRun(peer);
     this.connection(peer).renegotiate('a resync was asked for');
     return this.watch(peer);
+  }
+
+  /**
+   * A peer that refused this copy, and whose own could not replace it then, is asked once more.
+   * @throws NotUpToDate while it cannot: what is here may be all there is
+   */
+  private async askRefusing(from: NodeName | undefined): Promise<void> {
+    const { core } = this;
+    const peer = this.refusedPeer(from);
+    const connection = peer === undefined ? undefined : this.connection(peer);
+    if (connection === undefined || connection.standsAloneFor?.takesOver === true) return;
+    connection.connect();
+    await settleAll(core, [connection]);
+    const refusal = connection.standsAloneFor;
+    if (refusal?.takesOver !== false) return;
+    const message = `the copy of ${core.name} on ${core.node} is not given up: ${refusal.message}`;
+    throw new MirrorError('NotUpToDate', message);
   }
 
   /** What follows from the state is refused before anything is written: the copy stays as it is. */

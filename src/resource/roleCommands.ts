@@ -3,7 +3,7 @@
  * forced promotion the new generation.
  */
 import { MirrorError, toMirrorError } from '../model/errors';
-import { DEVICE_TIMEOUT_MS, SETTLE_MS } from '../model/limits';
+import { DEVICE_TIMEOUT_MS } from '../model/limits';
 import { JUST_CREATED_UUID } from '../model/states';
 import type { NodeName, Uuid } from '../model/states';
 import type { Metadata, MetadataPatch, Slot } from '../plane/plane';
@@ -16,6 +16,7 @@ import { withDeadline } from './deadline';
 import type { Fencing } from './fencing';
 import type { PeerConnection } from './peerConnection';
 import type { PromotionDesk } from './promotionDesk';
+import { settleAll } from './settling';
 
 export class RoleCommands {
   constructor(
@@ -124,14 +125,7 @@ export class RoleCommands {
   /** Every peer that can be reached is connected and asked; what is half negotiated is dropped. */
   private async settle(): Promise<void> {
     const connections = [...this.connections.values()];
-    const { clock } = this.core.environment;
-    await new Promise<void>((resolve) => {
-      const timer = clock.after(Math.min(SETTLE_MS, this.core.timeoutMs), resolve);
-      void Promise.all(connections.map((connection) => connection.settle())).then(() => {
-        timer.cancel();
-        resolve();
-      });
-    });
+    await settleAll(this.core, connections);
     this.core.promoting = true;
     for (const connection of connections) {
       if (connection.isNegotiating) connection.hold('a promotion is under way');

@@ -4,6 +4,7 @@
  */
 import type { ErrorCode } from '../model/errors';
 import type { Verdict, WaitReason } from '../rules/handshake';
+import { canBeSource } from '../rules/identity';
 import type { Identity } from '../rules/identity';
 import type { Yields } from '../rules/splitBrain';
 
@@ -14,6 +15,8 @@ export interface Refusal {
   readonly copies?: Copies;
   /** This node is Primary, and a policy makes it give up. */
   readonly yields?: Yields;
+  /** May `resync --full` here take over the peer's copy? absent: not known, or it never may. */
+  readonly takesOver?: boolean;
 }
 
 export interface Copies {
@@ -31,13 +34,22 @@ interface Names {
 export function refusalOf(verdict: Verdict, names: Names, copies: Copies): Refusal | undefined {
   switch (verdict.kind) {
     case 'splitBrain':
-      return { code: 'SplitBrain', message: describeSplitBrain(names, copies), copies };
+      return {
+        code: 'SplitBrain',
+        message: describeSplitBrain(names, copies),
+        copies,
+        takesOver: canBeSource(copies.peer),
+      };
     case 'yields':
       return yieldRefusal(verdict, names, copies);
     case 'unrelated':
       return { code: 'Unrelated', message: describeUnrelated(names) };
     case 'reverted':
-      return { code: 'Reverted', message: describeReverted(verdict.who, names) };
+      return {
+        code: 'Reverted',
+        message: describeReverted(verdict.who, names, copies),
+        takesOver: verdict.who === 'own' && canBeSource(copies.peer),
+      };
     case 'refused':
       return { code: 'InvalidArgs', message: describeSizes(verdict.why, names, copies) };
     default:
@@ -55,7 +67,7 @@ function yieldRefusal(yields: Yields, names: Names, copies: Copies): Refusal {
     `split brain: ${own} and ${peer} both changed ${resource} without each other; by policy ` +
     `${loser}, which is Primary, gives up what it wrote: ${next}`;
   const told = yields.who === 'own' ? { yields } : {};
-  return { code: 'SplitBrain', message, copies, ...told };
+  return { code: 'SplitBrain', message, copies, takesOver: canBeSource(copies.peer), ...told };
 }
 
 function describeSplitBrain({ resource, own, peer }: Names, copies: Copies): string {
@@ -78,13 +90,25 @@ function describeUnrelated({ resource, own, peer }: Names): string {
   );
 }
 
-function describeReverted(who: 'own' | 'peer' | 'both', { resource, own, peer }: Names): string {
-  const copies = { own, peer, both: `${own} and ${peer}` }[who];
-  const next =
-    who === 'both'
-      ? 'recreate one with create-md --force'
-      : `run resync ${resource} --full on ${copies} to take it back`;
-  return `reverted: the copy of ${resource} on ${copies} went back to an older state; ${next}`;
+function describeReverted(who: 'own' | 'peer' | 'both', names: Names, copies: Copies): string {
+  const { resource, own, peer } = names;
+  const [reverted, other] = who === 'own' ? [own, peer] : [peer, own];
+  if (who === 'both') {
+    return (
+      `reverted: the copies of ${resource} on ${own} and ${peer} went back to an older state; ` +
+      'recreate one with create-md --force'
+    );
+  }
+  const copy = `reverted: the copy of ${resource} on ${reverted} went back to an older state`;
+  if (canBeSource(who === 'own' ? copies.peer : copies.own)) {
+    return `${copy}; run resync ${resource} --full on ${reverted} to take it back`;
+  }
+  return (
+    `${copy}, and the one on ${other} is Inconsistent, so it is no source; to go on with the ` +
+    `older one, run down, create-md --force and up on ${other}; to go on with the one on ` +
+    `${other} as it is, run promote ${resource} --force there, then resync ${resource} --full on ` +
+    reverted
+  );
 }
 
 function describeSizes(

@@ -255,19 +255,40 @@ function recreate(story: Story, machine: Machine, other: Machine): void {
     demote(story, machine);
     return;
   }
-  giveUp(story, machine, async () => {
-    await machine.down();
-    if (machine.running) await createAnew(machine);
-  });
+  giveUp(story, machine, () => recreateCopy(machine));
 }
 
 /** The reason names who went back. */
 function takeBackReverted(story: Story, machine: Machine, other: Machine, round: number): void {
   const { reason } = machine.peer(other);
   story.note('reverted');
-  if (reason.includes(' and ')) recreate(story, machine, other);
+  if (reason.includes('copies of')) recreate(story, machine, other);
+  else if (reason.includes('no source')) chooseCopy(story, machine, other);
   else if (reason.includes(`on ${machine.name} went back`)) takeBack(story, machine, round);
   else connect(story, machine);
+}
+
+/** Beside the copy that went back only an unfinished one is left: either may go on. */
+function chooseCopy(story: Story, machine: Machine, other: Machine): void {
+  if (machine.peer(other).reason.includes(`on ${machine.name} went back`)) {
+    takeBack(story, machine, ROUNDS);
+  } else if (machine.state?.diskState !== 'Inconsistent') {
+    connect(story, machine);
+  } else if (story.dice.oneIn(2)) {
+    giveUp(story, machine, () => recreateCopy(machine));
+  } else {
+    promoteByForce(story, machine);
+  }
+}
+
+function promoteByForce(story: Story, machine: Machine): void {
+  const run = (): Promise<void> => machine.resource.promote({ force: true });
+  story.order(machine.command('promote --force', run));
+}
+
+async function recreateCopy(machine: Machine): Promise<void> {
+  await machine.down();
+  if (machine.running) await createAnew(machine);
 }
 
 function takeBack(story: Story, machine: Machine, round: number): void {
@@ -290,9 +311,7 @@ function unblock(story: Story, machine: Machine, other: Machine, round: number):
     if (machine.isPrimary) demote(story, machine);
     else takeBack(story, machine, 0);
   } else if (round % 3 === 2 && story.primaries.length === 0) {
-    story.order(
-      machine.command('promote --force', () => machine.resource.promote({ force: true })),
-    );
+    promoteByForce(story, machine);
   }
 }
 

@@ -132,6 +132,15 @@ test('reverted', () => {
   ]);
 });
 
+test('reverted, and no source for it', () => {
+  const reason = 'reverted: alpha went back, beta is no source; run down, create-md --force and up';
+  const beta = peer({ connectionState: 'StandAlone', reason, replicationState: 'Off' });
+  expect(shown(device({ peers: [beta] })).slice(2)).toEqual([
+    `    ${reason}`,
+    '    on the node whose copy may go: blkmirror down r0, create-md --force, up',
+  ]);
+});
+
 test('a failed disk and suspended I/O', () => {
   expect(
     shown(device({ diskState: 'Failed', suspended: true, sizeBytes: null, peers: [] })),
