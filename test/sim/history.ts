@@ -3,9 +3,10 @@
  * when an invariant does not hold.
  */
 import { ORDERS, RECOVERIES } from './administrator';
-import { Cluster } from './cluster';
+import { Cluster, MOST_US } from './cluster';
 import { ENDS, FAULTS } from './faults';
 import { compare, heal, revive } from './healing';
+import type { Machine } from './machine';
 import { drawPlan } from './plan';
 import type { Plan } from './plan';
 import type { SimAddon } from './simAddon';
@@ -173,18 +174,23 @@ class History {
     if (action.fault) story.faults.set(action.name, (story.faults.get(action.name) ?? 0) + 1);
   }
 
-  /** A clean end leaves nothing to be recovered. */
+  /** A clean end leaves nothing to be recovered. Who is shot on the way has not had one. */
   private end(): void {
     const { story, cluster } = this;
+    const clean = new Set<Machine>();
     for (const machine of cluster.machines) {
       story.crew.leave(machine);
-      cluster.finish(machine.end(), 'the end');
+      const end = machine.end().then(() => clean.add(machine));
+      // The end of a process that died on the way never comes.
+      story.order(end);
+      cluster.until(() => machine.pending.size === 0, MOST_US);
+      if (machine.running) cluster.finish(end, 'the end');
     }
     cluster.pass(HANDLERS_US);
     for (const machine of cluster.machines) {
       if (!machine.running) machine.boot();
       cluster.finish(machine.start(), 'up after a clean end');
-      if (machine.metadata().crashed) {
+      if (clean.has(machine) && machine.metadata().crashed) {
         throw new Violation(`a clean end of ${machine.name} counts as a crash`);
       }
     }
