@@ -222,6 +222,7 @@ engine::EstablishPlan plan_of(const Napi::Object& object) {
   plan.exchange_bitmaps = flag_of(object, "exchangeBitmaps");
   plan.peer_diskless = flag_of(object, "peerDiskless");
   plan.peer_current_uuid = bigint_of(object.Get("peerCurrentUuid"));
+  plan.peer_history = bigints_of(object.Get("peerHistoryUuids"));
   return plan;
 }
 

@@ -122,7 +122,7 @@ const char* BitmapExchange::on_end(Peer& peer, uint64_t current_uuid) {
   if (current_uuid == 0) return "the end of a bitmap without a generation";
   exchange.received = true;
   // What the source has begun since it was asked; a later generation comes as a frame.
-  if (peer.resync == ResyncRole::kTarget) peer.current_uuid = current_uuid;
+  if (peer.resync == ResyncRole::kTarget) peer.move_to(current_uuid);
   save(exchange);
   return nullptr;
 }

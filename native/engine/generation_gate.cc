@@ -142,7 +142,7 @@ void GenerationGate::note_shared() {
   BM_ASSERT(uuid != meta::kJustCreatedUuid);
   for (uint32_t rest = item_.reported; rest != 0; rest &= rest - 1) {
     Peer& peer = parts_.peers.at(std::countr_zero(rest));
-    if (peer.receiving) peer.current_uuid = uuid;
+    if (peer.receiving) peer.move_to(uuid);
   }
 }
 

@@ -70,6 +70,7 @@ struct EstablishPlan {
   bool exchange_bitmaps = false;
   bool peer_diskless = false;  // a Primary that lost its disk: its reads and writes are served
   uint64_t peer_current_uuid = 0;
+  std::vector<uint64_t> peer_history;  // newest first
 };
 
 struct PeerPatch {

@@ -84,7 +84,7 @@ void MetadataUpdate::change(const MetadataPatch& patch) {
   if (patch.primary_indicator.value_or(false)) state.promoted_ms = parts_.io.wall_ms();
   if (patch.clear_crashed) state.flags &= ~meta::kCrashFlags;
   for (auto uuid = patch.add_history.rbegin(); uuid != patch.add_history.rend(); ++uuid) {
-    meta::push_history(state, *uuid);
+    meta::push_history(state.history_uuids, *uuid);
   }
   if (patch.current_uuid.has_value()) state.current_uuid = *patch.current_uuid;
   state.write_sequence = parts_.acks.sequence();

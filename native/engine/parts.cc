@@ -160,7 +160,7 @@ void Parts::close_lost_disks() {
 void Parts::mark_in_sync(uint32_t slot) {
   meta::Superblock& state = superblock();
   meta::PeerRecord& record = state.peers[slot];
-  meta::push_history(state, record.bitmap_uuid);
+  meta::push_history(state.history_uuids, record.bitmap_uuid);
   record.bitmap_uuid = 0;
   record.flags &= ~(meta::kPeerFullSync | meta::kPeerOutdated | meta::kPeerPromotedApart);
   state.flags &= ~meta::kCrashFlags;
@@ -169,7 +169,11 @@ void Parts::mark_in_sync(uint32_t slot) {
 void Parts::adopt_generation_of(const Peer& peer) {
   meta::Superblock& state = superblock();
   BM_ASSERT(peer.current_uuid != 0);
-  if (state.current_uuid != peer.current_uuid) meta::push_history(state, state.current_uuid);
+  if (state.current_uuid != peer.current_uuid) {
+    meta::push_history(state.history_uuids, state.current_uuid);
+  }
+  // A third copy may have stayed at a generation that this one was never at.
+  meta::push_history(state.history_uuids, peer.past);
   state.current_uuid = peer.current_uuid;
   mark_in_sync(peer.slot);
   state.flags |= meta::kConsistent | meta::kWasUpToDate;

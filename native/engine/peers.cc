@@ -31,6 +31,12 @@ constexpr uint32_t kControlReserveBytes = 192u << 10;
 
 }  // namespace
 
+void Peer::move_to(uint64_t uuid) {
+  BM_ASSERT(uuid != 0);
+  if (current_uuid != uuid) meta::push_history(past, current_uuid);
+  current_uuid = uuid;
+}
+
 bool Peer::push(const peer::FrameHeader& header, std::span<const std::byte> payload) {
   BM_ASSERT(header.payload_bytes == payload.size());
   if (!link->up()) return false;
@@ -166,6 +172,10 @@ void Peers::establish(uint32_t slot, uint32_t incarnation, const EstablishPlan& 
     parts_.gate.source_back();
   }
   peer.current_uuid = plan.peer_current_uuid;
+  peer.past = {};
+  for (auto uuid = plan.peer_history.rbegin(); uuid != plan.peer_history.rend(); ++uuid) {
+    meta::push_history(peer.past, *uuid);
+  }
   peer.resync = plan.resync;
   peer.diskless = plan.peer_diskless;
   peer.may_share = true;

@@ -14,6 +14,7 @@
 
 #include "base/limits.h"
 #include "engine/interface.h"
+#include "meta/superblock.h"
 #include "peer/link.h"
 
 namespace blkmirror::engine {
@@ -27,6 +28,7 @@ struct Peer {
   bool receiving = false;  // established: with a disk, writes and flushes reach it
   bool diskless = false;   // a Primary without a backing disk: it lacks what it sends
   uint64_t current_uuid = 0;
+  meta::History past{};  // of its copy, which a target takes over with current_uuid
   ResyncRole resync = ResyncRole::kNone;  // exchanging bitmaps, copying or finishing
   uint32_t applying = 0;                  // received writes and flushes not finished here
   // It may hold the current generation: its loss calls for another (generation_gate).
@@ -39,6 +41,8 @@ struct Peer {
   Completion* connecting = nullptr;
 
   uint32_t bit() const { return 1u << slot; }
+  // Its copy has begun another generation.
+  void move_to(uint64_t uuid);
   // Sends a frame; a link without room for it is lost. False: nothing was sent.
   bool push(const peer::FrameHeader& header, std::span<const std::byte> payload = {});
 };

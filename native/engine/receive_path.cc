@@ -220,7 +220,7 @@ const char* ReceivePath::on_new_uuid(Peer& peer, const peer::FrameHeader& header
   }
   Item* item = take(peer, header);
   if (item == nullptr) return "more requests in flight than the protocol allows";
-  peer.current_uuid = header.offset;
+  peer.move_to(header.offset);
   if (peer.resync == ResyncRole::kTarget || parts_.failed) {
     // Taken over at the end of the resync.
     finish(*item, !parts_.failed);

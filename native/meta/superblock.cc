@@ -340,12 +340,16 @@ Result<uint32_t> SlotPair::newest() const {
   return first.value().revision >= second.value().revision ? 0u : 1u;
 }
 
-void push_history(Superblock& superblock, uint64_t uuid) {
-  auto& history = superblock.history_uuids;
+void push_history(History& history, uint64_t uuid) {
   if (uuid == 0 || uuid == kJustCreatedUuid) return;
   if (std::find(history.begin(), history.end(), uuid) != history.end()) return;
   std::copy_backward(history.begin(), history.end() - 1, history.end());
   history.front() = uuid;
+}
+
+void push_history(History& history, const History& more) {
+  BM_ASSERT(&history != &more);
+  for (auto uuid = more.rbegin(); uuid != more.rend(); ++uuid) push_history(history, *uuid);
 }
 
 void stamp_partings(Superblock& superblock, uint64_t wall_ms) {
@@ -368,7 +372,7 @@ void rotate_uuid(Superblock& superblock, uint32_t not_receiving, uint64_t uuid) 
     PeerRecord& peer = superblock.peers[slot];
     if ((not_receiving >> slot & 1) != 0 && peer.bitmap_uuid == 0) peer.bitmap_uuid = old;
   }
-  push_history(superblock, old);
+  push_history(superblock.history_uuids, old);
   superblock.current_uuid = uuid;
 }
 

@@ -22,6 +22,9 @@ inline constexpr uint32_t kMetadataVersion = 3;
 inline constexpr uint32_t kOldestVersion = 2;  // without boot_id and kCrashedMachine
 inline constexpr uint32_t kMaxNameBytes = 63;
 
+// Generations left behind, newest first; 0: none.
+using History = std::array<uint64_t, kHistoryUuids>;
+
 // Flags of the copy.
 inline constexpr uint32_t kConsistent = 1u << 0;        // not in the middle of a resync
 inline constexpr uint32_t kWasUpToDate = 1u << 1;       // held the newest data when last known
@@ -62,7 +65,7 @@ struct Superblock {
   std::string node;          // whose copy this is
   uint32_t flags = 0;
   uint64_t current_uuid = kJustCreatedUuid;
-  std::array<uint64_t, kHistoryUuids> history_uuids{};  // newest first; 0: none
+  History history_uuids{};
   std::array<PeerRecord, limits::kSlots> peers;
   uint64_t write_sequence = 0;  // of the last write known at the last update
   uint64_t promoted_ms = 0;     // time of day of the last promotion; 0: never
@@ -95,7 +98,10 @@ SlotPair decode_slots(std::span<const std::byte, 4096> first,
                       std::span<const std::byte, 4096> second, uint64_t offset);
 
 // Puts a UUID at the front of the history unless it is 0, kJustCreatedUuid or there already.
-void push_history(Superblock& superblock, uint64_t uuid);
+void push_history(History& history, uint64_t uuid);
+
+// The same with all of `more`, whose order stays.
+void push_history(History& history, const History& more);
 
 // Notes since when each bitmap_uuid stands, and forgets it for those that are 0.
 void stamp_partings(Superblock& superblock, uint64_t wall_ms);

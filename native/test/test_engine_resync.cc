@@ -1,5 +1,7 @@
 // What happens to a device in the middle of a resync, over the simulated world: writes while it is
 // paused, zeroes of every kind, requests of every alignment, and a source that becomes the target.
+#include <algorithm>
+
 #include "check.h"
 #include "engine_fixture.h"
 
@@ -198,4 +200,33 @@ TEST(the_source_of_a_resync_becomes_the_target_of_the_next) {
   CHECK(fixture::same_data(pair.world, pair.alpha, pair.beta));
   CHECK(pair.has(pair.alpha, 2 * kMiB, std::byte{9}, kBlock));
   CHECK(pair.has(pair.alpha, 15 * kMiB, std::byte{8}, kBlock));
+}
+
+TEST(a_target_takes_over_the_generations_that_its_source_has_left_behind) {
+  Pair pair(27);
+  CHECK(pair.in_sync());
+  const uint64_t before = pair.beta.engine->superblock().current_uuid;
+  engine::MetadataPatch later;
+  later.current_uuid = kUuid + 6;
+  later.add_history = {kUuid + 4, kUuid + 2, before};
+  CHECK_EQ(pair.alpha.patch(later), 0);
+  CHECK(fixture::connect(pair.world, pair.alpha, 0, pair.beta, 0));
+  CHECK_EQ(fixture::establish(pair.alpha, 0, ResyncRole::kSource, before), 0);
+  engine::EstablishPlan plan;
+  plan.resync = ResyncRole::kTarget;
+  plan.exchange_bitmaps = true;
+  // What was told first: the source has begun its present generation since.
+  plan.peer_current_uuid = kUuid + 4;
+  plan.peer_history = {kUuid + 2, before};
+  fixture::Done done;
+  pair.beta.engine->establish(0, pair.beta.incarnation, plan, done.completion);
+  pair.beta.wait(done);
+  CHECK_EQ(done.error, 0);
+  CHECK(pair.finish());
+  const meta::Superblock& state = pair.beta.engine->superblock();
+  CHECK_EQ(state.current_uuid, kUuid + 6);
+  for (const uint64_t uuid : {kUuid + 4, kUuid + 2, before}) {
+    const auto& history = state.history_uuids;
+    CHECK_EQ(std::count(history.begin(), history.end(), uuid), 1);
+  }
 }

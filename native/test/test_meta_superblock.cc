@@ -247,9 +247,9 @@ TEST(uuid_rotation_remembers_the_old_one_once) {
   CHECK_EQ(superblock.peers[6].bitmap_uuid, 0u);
   CHECK_EQ(superblock.history_uuids[0], 0xfedcba9876543210u);
   CHECK_EQ(superblock.history_uuids[1], 0x1111111111111111u);
-  push_history(superblock, 0x1111111111111111);
-  push_history(superblock, 0);
-  push_history(superblock, kJustCreatedUuid);
+  push_history(superblock.history_uuids, 0x1111111111111111);
+  push_history(superblock.history_uuids, 0);
+  push_history(superblock.history_uuids, kJustCreatedUuid);
   CHECK_EQ(superblock.history_uuids[0], 0xfedcba9876543210u);
   CHECK_EQ(superblock.history_uuids[2], 0u);
 }

@@ -146,6 +146,7 @@ export class NativeDevice implements DevicePlane {
     checkSlot(slot);
     checkIncarnation(incarnation);
     checkUuid(plan.peerCurrentUuid);
+    plan.peerHistoryUuids.forEach(checkUuid);
     await this.command('establishing the replication', LINK_CODES, (ticket) =>
       this.raw.establish(ticket, slot, incarnation, plan),
     );

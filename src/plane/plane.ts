@@ -196,6 +196,8 @@ export interface EstablishPlan {
   readonly peerDiskless: boolean;
   /** The peer's current generation, which a target takes over at the end of the resync. */
   readonly peerCurrentUuid: Uuid;
+  /** Those its copy has left behind, newest first, which the target takes over as well. */
+  readonly peerHistoryUuids: readonly Uuid[];
 }
 
 export interface PeerStatistics {

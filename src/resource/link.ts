@@ -13,7 +13,7 @@ import { toMirrorError } from '../model/errors';
 import { FAREWELL_MS } from '../model/limits';
 import type { NodeName } from '../model/states';
 import type { DeviceEvent, EstablishPlan, WireSocket } from '../plane/plane';
-import { decide, endsStandAlone, sameVerdict, swapVerdict } from '../rules/handshake';
+import { decide, sameVerdict, swapVerdict } from '../rules/handshake';
 import type { Verdict } from '../rules/handshake';
 import { findSplitBrain } from '../rules/settlement';
 import type { Settlement } from '../rules/settlement';
@@ -363,14 +363,14 @@ export class Link {
 }
 
 function planOf(verdict: Verdict, heard: Hello): EstablishPlan | undefined {
-  if (endsStandAlone(verdict)) return undefined;
-  const peerCurrentUuid = heard.identity.currentUuid;
-  const peerDiskless = verdict.kind === 'served' && verdict.who === 'peer';
-  if (verdict.kind === 'inSync' || verdict.kind === 'served') {
-    return { resync: 'none', exchangeBitmaps: false, peerDiskless, peerCurrentUuid };
-  }
-  if (verdict.kind !== 'resync') return undefined;
-  return { resync: verdict.direction, exchangeBitmaps: true, peerDiskless, peerCurrentUuid };
+  if (!['inSync', 'served', 'resync'].includes(verdict.kind)) return undefined;
+  return {
+    resync: verdict.kind === 'resync' ? verdict.direction : 'none',
+    exchangeBitmaps: verdict.kind === 'resync',
+    peerDiskless: verdict.kind === 'served' && verdict.who === 'peer',
+    peerCurrentUuid: heard.identity.currentUuid,
+    peerHistoryUuids: heard.identity.historyUuids,
+  };
 }
 
 function isOfType<T extends Frame['type']>(

@@ -119,11 +119,6 @@ function verdictKey(verdict: Verdict): string {
   }
 }
 
-/** After these both stay StandAlone until the administrator decides. */
-export function endsStandAlone(verdict: Verdict): boolean {
-  return ['splitBrain', 'yields', 'reverted', 'unrelated', 'refused'].includes(verdict.kind);
-}
-
 function refuseSizes({ own, peer }: Meeting): Verdict | undefined {
   if (own.sizeBytes !== peer.sizeBytes) return { kind: 'refused', why: 'sizesDiffer' };
   if (own.blockBytes !== peer.blockBytes) return { kind: 'refused', why: 'blockSizesDiffer' };

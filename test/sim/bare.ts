@@ -155,7 +155,8 @@ export class BarePair {
       const fd = present(ends[index], 'a descriptor');
       copy.command((device, ticket) => device.connectLink(ticket, 0, fd, 1));
     });
-    const plan = { exchangeBitmaps: true, peerDiskless: false, peerCurrentUuid: UUID as never };
+    const peer = { peerDiskless: false, peerCurrentUuid: UUID as never, peerHistoryUuids: [] };
+    const plan = { exchangeBitmaps: true, ...peer };
     alpha.command((device, ticket) =>
       device.establish(ticket, 0, 1, { ...plan, resync: 'source' }),
     );

@@ -370,3 +370,32 @@ test(
     compare(story);
   }),
 );
+
+test(
+  'a copy that was brought up to date knows the generations it was spared',
+  outside(() => {
+    const story = mirror(13, THREE);
+    const [alpha, beta] = pair(story);
+    const gamma = story.cluster.named('gamma');
+    story.crash(beta, 'power');
+    until(story, () => alpha.peer(beta).connectionState !== 'Connected');
+    write(story, 50);
+    story.crash(gamma, 'power');
+    until(story, () => alpha.peer(gamma).connectionState !== 'Connected');
+    write(story, 50);
+    story.boot(beta);
+    until(story, () => beta.isUp && beta.peer(alpha).replicationState === 'Established');
+    story.crash(alpha, 'power');
+    until(story, () => beta.peer(alpha).connectionState !== 'Connected');
+    run(story, beta, 'promote', () => beta.resource.promote({ force: false }));
+    story.boot(gamma);
+    const settled = (): boolean => {
+      const { connectionState, replicationState } = gamma.peer(beta);
+      return connectionState === 'StandAlone' || replicationState === 'Established';
+    };
+    until(story, () => gamma.isUp && settled());
+    expect(gamma.peer(beta).reason).toBe('');
+    compare(story);
+    expect(beta.isPrimary).toBe(true);
+  }),
+);

@@ -76,6 +76,7 @@ async function establish(resync: 'none' | 'source'): Promise<void> {
     exchangeBitmaps,
     peerDiskless: false,
     peerCurrentUuid,
+    peerHistoryUuids: [],
   });
   await Promise.all([
     alpha.device.establish(0, incarnation, plan(resync, beta.device.metadata().currentUuid)),
@@ -165,6 +166,7 @@ test('control frames pass in order, and closing a link is told on both sides', a
     exchangeBitmaps: false,
     peerDiskless: false,
     peerCurrentUuid: NEW_UUID,
+    peerHistoryUuids: [],
   });
   expect(await refusal(late)).toMatch(/^NotConnected: /);
 });
