@@ -2,91 +2,12 @@
 // step after the other, with everything that its checker knows.
 
 import { giveUp, discard } from './administrator';
-import { Cluster, DISK } from './cluster';
-import { compare, heal } from './healing';
+import { DISK } from './cluster';
+import { compare } from './healing';
 import type { Machine } from './machine';
-import { drawPlan } from './plan';
-import type { Plan } from './plan';
-import { loadSimAddon } from './simAddon';
-import { Story } from './story';
+import { SMALL, close, demote, mirror, outside, pair, run, until, write } from './stage';
 
-/** What is hot at a crash is copied in full. */
-const SMALL = { diskBytes: 1 << 20 };
-const WAIT_US = 20_000_000;
-const WRITERS = [
-  { depth: 2, pauseUs: 200, readPercent: 0, flushPercent: 0, zeroPercent: 0, largeOneIn: 1000 },
-];
-
-let open: Cluster | undefined;
-
-afterEach(() => {
-  open?.world.close();
-  open = undefined;
-});
-
-/** Microtasks are run by hand, which cannot be done from within one. */
-function outside(body: () => void): () => Promise<void> {
-  return () =>
-    new Promise((resolve, reject) => {
-      setImmediate(() => {
-        try {
-          body();
-          resolve();
-        } catch (error) {
-          reject(error instanceof Error ? error : new Error(String(error)));
-        }
-      });
-    });
-}
-
-/** Two copies in sync, the first Primary; its clients ask nothing yet. */
-function mirror(seed: number, changes: Partial<Plan> = {}): Story {
-  open?.world.close();
-  const options = { 'resource.device': 'none', 'net.timeout-ms': 500 };
-  const fixed = { nodes: 2, blockBytes: 512, metaDisk: 'internal', clients: WRITERS } as const;
-  const plan: Plan = { ...drawPlan(seed, []), ...fixed, options, diskBytes: 5 << 20, ...changes };
-  const cluster = new Cluster(loadSimAddon(), plan, false);
-  open = cluster;
-  const story = new Story(cluster);
-  for (const machine of cluster.machines) {
-    machine.boot();
-    cluster.finish(machine.create(false), 'create-md');
-    cluster.finish(machine.start(), 'up');
-  }
-  const [alpha] = pair(story);
-  cluster.world.model.setDevice(Number(alpha.metadata().sizeBytes));
-  run(story, alpha, 'promote --force', () => alpha.resource.promote({ force: true }));
-  heal(story);
-  return story;
-}
-
-/** As drawn of two, but with a third node. */
-const THREE = { ...SMALL, nodes: 3 };
-
-function pair(story: Story): [Machine, Machine] {
-  return [story.cluster.named('alpha'), story.cluster.named('beta')];
-}
-
-function run(story: Story, machine: Machine, name: string, command: () => Promise<unknown>): void {
-  story.cluster.finish(machine.command(name, command), name);
-}
-
-function until(story: Story, condition: () => boolean): void {
-  expect(story.cluster.until(condition, WAIT_US)).toBe(true);
-}
-
-/** Its clients hang up first. */
-function demote(story: Story, machine: Machine): void {
-  story.crew.leave(machine);
-  story.cluster.pass(10_000);
-  run(story, machine, 'demote', () => machine.resource.demote());
-}
-
-function write(story: Story, operations: number): void {
-  const wanted = story.cluster.world.operations() + operations;
-  story.crew.grant(operations);
-  until(story, () => story.cluster.world.operations() >= wanted);
-}
+afterEach(close);
 
 test(
   'source becomes target: it dies in a resync, its target is promoted by force',
@@ -165,31 +86,6 @@ test(
 );
 
 test(
-  'a Secondary that the Primary lost for a while becomes Primary itself',
-  outside(() => {
-    const story = mirror(4, THREE);
-    const { world } = story.cluster;
-    const [alpha] = pair(story);
-    demote(story, alpha);
-    heal(story);
-    const [first] = story.primaries;
-    if (first === undefined) throw new Error('nobody is Primary');
-    const [lost, other] = story.cluster.others(first) as [Machine, Machine];
-    const linked = (): boolean => lost.peer(other).replicationState === 'Established';
-    expect(linked()).toBe(true);
-    world.setCut(first.node, lost.node, true);
-    write(story, 50);
-    until(story, () => first.peer(lost).connectionState !== 'Connected');
-    world.setCut(first.node, lost.node, false);
-    until(story, () => lost.peer(first).replicationState === 'Established');
-    demote(story, first);
-    run(story, lost, 'promote', () => lost.resource.promote({ force: false }));
-    compare(story);
-    expect(lost.isPrimary).toBe(true);
-  }),
-);
-
-test(
   'killed, resynced from, then without power: what the killed process wrote is still there',
   outside(() => {
     const story = mirror(5, { ...SMALL, metaDisk: '/meta' });
@@ -205,35 +101,6 @@ test(
     story.crash(alpha, 'power');
     story.boot(alpha);
     compare(story);
-  }),
-);
-
-test(
-  'a Secondary that a Primary feeds takes nothing from another Primary',
-  outside(() => {
-    const story = mirror(6, THREE);
-    const { world } = story.cluster;
-    const [alpha, beta] = pair(story);
-    const gamma = story.cluster.named('gamma');
-    const cut = (one: Machine, other: Machine, how: boolean): void => {
-      world.setCut(one.node, other.node, how);
-      world.setCut(other.node, one.node, how);
-    };
-    for (const other of [alpha, gamma]) cut(beta, other, true);
-    const lost = (other: Machine): boolean => beta.peer(other).connectionState !== 'Connected';
-    until(story, () => lost(alpha) && lost(gamma));
-    run(story, beta, 'promote', () => beta.resource.promote({ force: false }));
-    story.crew.leave(beta);
-    cut(beta, gamma, false);
-    until(story, () => gamma.peer(beta).connectionState === 'Connected');
-    expect(gamma.peer(beta).replicationState).toBe('Off');
-    expect(gamma.peer(beta).reason).toMatch(/another node is Primary/);
-    expect(gamma.peer(alpha).replicationState).toBe('Established');
-    write(story, 100);
-    run(story, beta, 'demote', () => beta.resource.demote());
-    cut(beta, alpha, false);
-    compare(story);
-    expect(alpha.isPrimary).toBe(true);
   }),
 );
 
@@ -368,34 +235,5 @@ test(
     until(story, () => alpha.pending.size + beta.pending.size === 0);
     expect(story.primaries.length).toBeLessThan(2);
     compare(story);
-  }),
-);
-
-test(
-  'a copy that was brought up to date knows the generations it was spared',
-  outside(() => {
-    const story = mirror(13, THREE);
-    const [alpha, beta] = pair(story);
-    const gamma = story.cluster.named('gamma');
-    story.crash(beta, 'power');
-    until(story, () => alpha.peer(beta).connectionState !== 'Connected');
-    write(story, 50);
-    story.crash(gamma, 'power');
-    until(story, () => alpha.peer(gamma).connectionState !== 'Connected');
-    write(story, 50);
-    story.boot(beta);
-    until(story, () => beta.isUp && beta.peer(alpha).replicationState === 'Established');
-    story.crash(alpha, 'power');
-    until(story, () => beta.peer(alpha).connectionState !== 'Connected');
-    run(story, beta, 'promote', () => beta.resource.promote({ force: false }));
-    story.boot(gamma);
-    const settled = (): boolean => {
-      const { connectionState, replicationState } = gamma.peer(beta);
-      return connectionState === 'StandAlone' || replicationState === 'Established';
-    };
-    until(story, () => gamma.isUp && settled());
-    expect(gamma.peer(beta).reason).toBe('');
-    compare(story);
-    expect(beta.isPrimary).toBe(true);
   }),
 );

@@ -1,0 +1,94 @@
+/**
+ * What scenarios are told with: a mirror of two or three simulated nodes in a state that is the
+ * same each time, and steps that wait until what they began has come about.
+ */
+import { Cluster } from './cluster';
+import { heal } from './healing';
+import type { Machine } from './machine';
+import { drawPlan } from './plan';
+import type { Plan } from './plan';
+import { loadSimAddon } from './simAddon';
+import { Story } from './story';
+
+/** What is hot at a crash is copied in full. */
+export const SMALL = { diskBytes: 1 << 20 };
+const WAIT_US = 20_000_000;
+const WRITERS = [
+  { depth: 2, pauseUs: 200, readPercent: 0, flushPercent: 0, zeroPercent: 0, largeOneIn: 1000 },
+];
+
+let open: Cluster | undefined;
+
+export function close(): void {
+  open?.world.close();
+  open = undefined;
+}
+
+/** Microtasks are run by hand, which cannot be done from within one. */
+export function outside(body: () => void): () => Promise<void> {
+  return () =>
+    new Promise((resolve, reject) => {
+      setImmediate(() => {
+        try {
+          body();
+          resolve();
+        } catch (error) {
+          reject(error instanceof Error ? error : new Error(String(error)));
+        }
+      });
+    });
+}
+
+/** Two copies in sync, the first Primary; its clients ask nothing yet. Open until close(). */
+export function mirror(seed: number, changes: Partial<Plan> = {}): Story {
+  close();
+  const options = { 'resource.device': 'none', 'net.timeout-ms': 500 };
+  const fixed = { nodes: 2, blockBytes: 512, metaDisk: 'internal', clients: WRITERS } as const;
+  const plan: Plan = { ...drawPlan(seed, []), ...fixed, options, diskBytes: 5 << 20, ...changes };
+  const cluster = new Cluster(loadSimAddon(), plan, false);
+  open = cluster;
+  const story = new Story(cluster);
+  for (const machine of cluster.machines) {
+    machine.boot();
+    cluster.finish(machine.create(false), 'create-md');
+    cluster.finish(machine.start(), 'up');
+  }
+  const [alpha] = pair(story);
+  cluster.world.model.setDevice(Number(alpha.metadata().sizeBytes));
+  run(story, alpha, 'promote --force', () => alpha.resource.promote({ force: true }));
+  heal(story);
+  return story;
+}
+
+/** As drawn of two, but with a third node. */
+export const THREE = { ...SMALL, nodes: 3 };
+
+export function pair(story: Story): [Machine, Machine] {
+  return [story.cluster.named('alpha'), story.cluster.named('beta')];
+}
+
+export function run(
+  story: Story,
+  machine: Machine,
+  name: string,
+  command: () => Promise<unknown>,
+): void {
+  story.cluster.finish(machine.command(name, command), name);
+}
+
+export function until(story: Story, condition: () => boolean): void {
+  expect(story.cluster.until(condition, WAIT_US)).toBe(true);
+}
+
+/** Its clients hang up first. */
+export function demote(story: Story, machine: Machine): void {
+  story.crew.leave(machine);
+  story.cluster.pass(10_000);
+  run(story, machine, 'demote', () => machine.resource.demote());
+}
+
+export function write(story: Story, operations: number): void {
+  const wanted = story.cluster.world.operations() + operations;
+  story.crew.grant(operations);
+  until(story, () => story.cluster.world.operations() >= wanted);
+}

@@ -1,0 +1,90 @@
+// As scenarios.test.ts, with three nodes: what two of them do while the third is away or apart.
+
+import { compare, heal } from './healing';
+import type { Machine } from './machine';
+import { THREE, close, demote, mirror, outside, pair, run, until, write } from './stage';
+
+afterEach(close);
+
+test(
+  'a Secondary that the Primary lost for a while becomes Primary itself',
+  outside(() => {
+    const story = mirror(4, THREE);
+    const { world } = story.cluster;
+    const [alpha] = pair(story);
+    demote(story, alpha);
+    heal(story);
+    const [first] = story.primaries;
+    if (first === undefined) throw new Error('nobody is Primary');
+    const [lost, other] = story.cluster.others(first) as [Machine, Machine];
+    const linked = (): boolean => lost.peer(other).replicationState === 'Established';
+    expect(linked()).toBe(true);
+    world.setCut(first.node, lost.node, true);
+    write(story, 50);
+    until(story, () => first.peer(lost).connectionState !== 'Connected');
+    world.setCut(first.node, lost.node, false);
+    until(story, () => lost.peer(first).replicationState === 'Established');
+    demote(story, first);
+    run(story, lost, 'promote', () => lost.resource.promote({ force: false }));
+    compare(story);
+    expect(lost.isPrimary).toBe(true);
+  }),
+);
+
+test(
+  'a Secondary that a Primary feeds takes nothing from another Primary',
+  outside(() => {
+    const story = mirror(6, THREE);
+    const { world } = story.cluster;
+    const [alpha, beta] = pair(story);
+    const gamma = story.cluster.named('gamma');
+    const cut = (one: Machine, other: Machine, how: boolean): void => {
+      world.setCut(one.node, other.node, how);
+      world.setCut(other.node, one.node, how);
+    };
+    for (const other of [alpha, gamma]) cut(beta, other, true);
+    const lost = (other: Machine): boolean => beta.peer(other).connectionState !== 'Connected';
+    until(story, () => lost(alpha) && lost(gamma));
+    run(story, beta, 'promote', () => beta.resource.promote({ force: false }));
+    story.crew.leave(beta);
+    cut(beta, gamma, false);
+    until(story, () => gamma.peer(beta).connectionState === 'Connected');
+    expect(gamma.peer(beta).replicationState).toBe('Off');
+    expect(gamma.peer(beta).reason).toMatch(/another node is Primary/);
+    expect(gamma.peer(alpha).replicationState).toBe('Established');
+    write(story, 100);
+    run(story, beta, 'demote', () => beta.resource.demote());
+    cut(beta, alpha, false);
+    compare(story);
+    expect(alpha.isPrimary).toBe(true);
+  }),
+);
+
+test(
+  'a copy that was brought up to date knows the generations it was spared',
+  outside(() => {
+    const story = mirror(13, THREE);
+    const [alpha, beta] = pair(story);
+    const gamma = story.cluster.named('gamma');
+    story.crash(beta, 'power');
+    until(story, () => alpha.peer(beta).connectionState !== 'Connected');
+    write(story, 50);
+    story.crash(gamma, 'power');
+    until(story, () => alpha.peer(gamma).connectionState !== 'Connected');
+    write(story, 50);
+    story.boot(beta);
+    until(story, () => beta.isUp && beta.peer(alpha).replicationState === 'Established');
+    story.crash(alpha, 'power');
+    until(story, () => beta.peer(alpha).connectionState !== 'Connected');
+    run(story, beta, 'promote', () => beta.resource.promote({ force: false }));
+    story.boot(gamma);
+    const settled = (): boolean => {
+      const { connectionState, replicationState } = gamma.peer(beta);
+      return connectionState === 'StandAlone' || replicationState === 'Established';
+    };
+    until(story, () => gamma.isUp && settled());
+    expect(gamma.peer(beta).reason).toBe('');
+    compare(story);
+    expect(beta.isPrimary).toBe(true);
+  }),
+);
