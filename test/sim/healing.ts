@@ -163,12 +163,23 @@ function demote(story: Story, machine: Machine): void {
 
 function appoint(story: Story, round: number): void {
   const ready = story.machines.filter((machine) => machine.isUp);
-  const best = ready.filter((machine) => machine.state?.diskState === 'UpToDate');
+  const best = ready.filter(
+    (machine) => machine.state?.diskState === 'UpToDate' && !waitsForOutdated(story, machine),
+  );
   const force = round > 3 && best.length === 0;
   const outdated = ready.filter((one) => one.state?.diskState === 'Outdated');
   const [machine] = best.length > 0 ? [story.dice.pick(best)] : [...outdated, ...ready];
   if (machine === undefined) return;
   story.order(machine.command('promote', () => machine.resource.promote({ force })));
+}
+
+/** Its copy is older than one that was declared Outdated: only that one can go on. */
+function waitsForOutdated(story: Story, machine: Machine): boolean {
+  return story.cluster.others(machine).some(({ state, place }) => {
+    const peer = machine.state?.peers.get(place.name);
+    const waits = peer?.reason.startsWith('the copy to resync from is Outdated') === true;
+    return waits && state?.diskState === 'Outdated';
+  });
 }
 
 function reconcile(story: Story, machine: Machine, other: Machine, visit: Visit): void {
