@@ -201,7 +201,7 @@ export class Core {
       rank: this.outranks(peer) ? 0 : 1,
       discardMyData: requests.discardMyData,
       resuming: this.resuming && this.gate.snapshot().role !== 'Primary',
-      takeMeBack: requests.takeMeBack || (!metadata.consistent && record.fullSync),
+      takeMeBack: requests.takeMeBack || isGivenUp(metadata, record),
     };
   }
 
@@ -225,4 +225,12 @@ export class Core {
   outranks(peer: NodeName): boolean {
     return this.node < peer;
   }
+}
+
+/**
+ * Ordered, not merely an unfinished copy whose peer misses writes: such a copy has begun a
+ * generation without that peer, which is remembered towards it (resyncCommands.ts).
+ */
+function isGivenUp(metadata: Metadata, record: PeerMetadata): boolean {
+  return !metadata.consistent && record.fullSync && record.bitmapUuid === 0n;
 }

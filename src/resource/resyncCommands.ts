@@ -65,7 +65,7 @@ export class ResyncCommands {
     if (!isPrimary) this.refuseBesidePrimary(peer);
     connection.hold('a full resync was asked for');
     try {
-      await (isPrimary ? this.markAll(peer, true) : this.overtake(peer));
+      await (isPrimary ? this.markAll(peer) : this.overtake(peer));
     } finally {
       connection.resume();
     }
@@ -163,16 +163,25 @@ export class ResyncCommands {
     const { diskState } = gate.snapshot();
     gate.propose({ diskState: 'Inconsistent' });
     try {
-      await this.markAll(peer, false);
+      await this.markGivenUp(peer);
     } catch (error) {
       if (gate.snapshot().diskState === 'Inconsistent') gate.propose({ diskState });
       throw error;
     }
   }
 
-  private async markAll(peer: NodeName, consistent: boolean): Promise<void> {
-    const peers = [{ slot: this.core.slotOf(peer), fullSync: true }];
-    await this.core.updateMetadata(consistent ? { peers } : { consistent: false, peers });
+  /** It is known by that this copy has begun nothing of its own without the peer any more. */
+  private async markGivenUp(peer: NodeName): Promise<void> {
+    const { slot, bitmapUuid } = this.core.peerMetadata(peer);
+    await this.core.updateMetadata({
+      consistent: false,
+      addHistory: [bitmapUuid],
+      peers: [{ slot, fullSync: true, bitmapUuid: 0n }],
+    });
+  }
+
+  private async markAll(peer: NodeName): Promise<void> {
+    await this.core.updateMetadata({ peers: [{ slot: this.core.slotOf(peer), fullSync: true }] });
   }
 
   private watch(peer: NodeName): ResyncRun {

@@ -88,3 +88,31 @@ test(
     expect(beta.isPrimary).toBe(true);
   }),
 );
+
+test(
+  'an unfinished copy is not overwritten from an older one that nobody has ordered',
+  outside(() => {
+    const story = mirror(14, THREE);
+    const [alpha, beta] = pair(story);
+    const gamma = story.cluster.named('gamma');
+    story.crash(gamma, 'power');
+    until(story, () => alpha.peer(gamma).connectionState !== 'Connected');
+    write(story, 300);
+    story.crash(beta, 'power');
+    until(story, () => alpha.peer(beta).connectionState !== 'Connected');
+    write(story, 100);
+    story.boot(beta);
+    until(story, () => beta.isUp && beta.peer(alpha).replicationState === 'SyncTarget');
+    story.crash(alpha, 'power');
+    until(story, () => beta.peer(alpha).connectionState !== 'Connected');
+    story.boot(gamma);
+    const decided = (): boolean => {
+      const { connectionState, reason } = beta.peer(gamma);
+      return connectionState === 'Connected' && reason !== '';
+    };
+    until(story, () => gamma.isUp && (decided() || beta.peer(gamma).replicationState !== 'Off'));
+    expect(beta.peer(gamma).replicationState).toBe('Off');
+    expect(beta.peer(gamma).reason).toMatch(/Inconsistent/);
+    compare(story);
+  }),
+);
