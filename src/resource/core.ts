@@ -201,7 +201,7 @@ export class Core {
       rank: this.outranks(peer) ? 0 : 1,
       discardMyData: requests.discardMyData,
       resuming: this.resuming && this.gate.snapshot().role !== 'Primary',
-      takeMeBack: requests.takeMeBack || isGivenUp(metadata, record),
+      takeMeBack: requests.takeMeBack || isGivenUp(metadata, record, this.config.nodes.length),
     };
   }
 
@@ -228,9 +228,10 @@ export class Core {
 }
 
 /**
- * Ordered, not merely an unfinished copy whose peer misses writes: such a copy has begun a
- * generation without that peer, which is remembered towards it (resyncCommands.ts).
+ * Ordered before this start, not merely an unfinished copy whose peer misses writes: such a copy
+ * has begun a generation without that peer, which is remembered towards it (resyncCommands.ts).
+ * With more nodes that one may have been begun elsewhere: nothing newer is given up for a guess.
  */
-function isGivenUp(metadata: Metadata, record: PeerMetadata): boolean {
-  return !metadata.consistent && record.fullSync && record.bitmapUuid === 0n;
+function isGivenUp(metadata: Metadata, record: PeerMetadata, nodes: number): boolean {
+  return !metadata.consistent && record.fullSync && record.bitmapUuid === 0n && nodes <= 2;
 }

@@ -156,3 +156,39 @@ test.each(Array.from({ length: 10 }, (_, index) => index + 1))(
     expect(node('gamma').contents()).toEqual(node('alpha').contents());
   },
 );
+
+test('an unfinished full resync from one peer is no order to go back to it', async () => {
+  const [alpha, beta, gamma] = [world.node('alpha'), world.node('beta'), world.node('gamma')];
+  const resyncs = (source: string) => (): boolean =>
+    beta.peer(source).replicationState === 'SyncTarget';
+  await world.up('alpha', 'gamma');
+  await world.do(alpha.resource.promote({ force: true }));
+  await world.reach(() => alpha.sees('gamma') && gamma.sees('alpha'));
+  // beta begins with a full resync from gamma and ends with one from alpha.
+  world.network.cut('alpha', 'beta');
+  world.network.cut('alpha', 'gamma');
+  await world.reach(() => gamma.peer('alpha').connectionState !== 'Connected');
+  await world.up('beta');
+  await world.reach(resyncs('gamma'));
+  world.network.cut('beta', 'gamma');
+  world.network.heal('alpha', 'beta');
+  await world.reach(() => alpha.sees('beta') && beta.sees('alpha'));
+  alpha.device.write(1, 'acknowledged');
+  await world.reach(() => beta.contents().length === 1);
+  // Again a target, it is newer than gamma, and unfinished.
+  world.network.cut('alpha', 'beta');
+  await world.reach(() => beta.peer('alpha').connectionState !== 'Connected');
+  alpha.device.write(2, 'missed');
+  world.network.heal('alpha', 'beta');
+  await world.reach(resyncs('alpha'));
+  world.network.cut('alpha', 'beta');
+  await world.reach(() => beta.peer('alpha').connectionState !== 'Connected');
+  world.network.heal('beta', 'gamma');
+  await world.reach(() => beta.peer('gamma').connectionState === 'Connected');
+  expect(beta.peer('gamma').reason).toMatch(/^the newer copy is Inconsistent/);
+  world.network.heal('alpha', 'beta');
+  world.network.heal('alpha', 'gamma');
+  const all = [alpha, beta, gamma];
+  await world.reach(() => [beta, gamma].every((one) => one.sees('alpha')));
+  expect(all.map((one) => one.contents())).toEqual(all.map(() => alpha.contents()));
+});
