@@ -127,9 +127,10 @@ export class RoleCommands {
     const connections = [...this.connections.values()];
     await settleAll(this.core, connections);
     this.core.promoting = true;
-    for (const connection of connections) {
-      if (connection.isNegotiating) connection.hold('a promotion is under way');
-    }
+    const dropped = connections.filter((connection) => connection.isNegotiating);
+    for (const connection of dropped) connection.hold('a promotion is under way');
+    // What a handshake has begun to write down of this copy counts: it is waited for.
+    if (dropped.length > 0 && this.core.hasDisk) await this.core.updateMetadata({});
   }
 
   private connected(): NodeName[] {
