@@ -24,7 +24,7 @@ const SUITE_DEADLINE_MS = {
 const SANITIZED_SEEDS = '5';
 
 /** Of `npm run sim`. */
-const SIMULATED_SEEDS = '40';
+const SIMULATED_SEEDS = '1000';
 
 /** A stack frame inside jest or Node, which says nothing about the test. */
 const FRAME = /^\s+at .*(node_modules\/|node:internal|Promise\.finally|new Promise)/;
