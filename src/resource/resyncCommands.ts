@@ -101,7 +101,8 @@ export class ResyncCommands {
     }
   }
 
-  private resyncChanged(from: NodeName | undefined): ResyncRun {
+  private async resyncChanged(from: NodeName | undefined): Promise<ResyncRun> {
+    await this.awaitSource(from);
     const running = this.runningSource();
     if (running !== undefined && (from === undefined || from === running)) {
       return this.watch(running);
@@ -111,6 +112,7 @@ export class ResyncCommands {
 
   private async resyncFull(from: NodeName | undefined): Promise<ResyncRun> {
     const { gate, name } = this.core;
+    await this.awaitSource(from);
     const fed = [...gate.snapshot().peers].find(([, peer]) => isSource(peer.replicationState));
     if (fed !== undefined) {
       const message = `${name} is the source of a resync to ${fed[0]}: wait until it has finished`;
@@ -138,6 +140,13 @@ export class ResyncCommands {
     if (replicationState === 'Established' && left === 0n) return finishedRun(peer);
     this.connection(peer).renegotiate('a resync was asked for');
     return this.watch(peer);
+  }
+
+  /** A peer that is just being connected, as after up, may be the source or refuse this copy. */
+  private async awaitSource(from: NodeName | undefined): Promise<void> {
+    const named = [...this.connections.values()].filter((one) => (from ?? one.peer) === one.peer);
+    if (named.some((one) => one.isConnected || one.standsAloneFor !== undefined)) return;
+    await settleAll(this.core, named);
   }
 
   /**

@@ -95,3 +95,21 @@ test('what did not go back is not given up for what did', async () => {
   await expect(order).rejects.toThrow(/on alpha is not given up: .* resync r0 --full on beta/);
   expect(alpha().resource.status().diskState).toBe('UpToDate');
 });
+
+test('a resync ordered right after up waits for the peer that is just being connected', async () => {
+  await world.upInSync();
+  await alpha().down();
+  const snapshot = alpha().disk.copy();
+  await world.up('alpha');
+  await world.reach(() => alpha().sees('beta') && beta().sees('alpha'));
+  await world.do(beta().resource.promote({ force: false }));
+  beta().device.write(1, 'new');
+  await alpha().down();
+  world.disks.set('/disk/alpha', snapshot);
+  await world.up('alpha');
+  expect(alpha().peer('beta').connectionState).not.toBe('StandAlone');
+  const run = await world.do(alpha().resource.resync({ full: true }));
+  await world.do(run.finished);
+  await world.reach(() => alpha().sees('beta') && beta().sees('alpha'));
+  expect(alpha().contents()).toEqual([[1, 'new']]);
+});
