@@ -96,7 +96,7 @@ test('what did not go back is not given up for what did', async () => {
   expect(alpha().resource.status().diskState).toBe('UpToDate');
 });
 
-test('a resync ordered right after up waits for the peer that is just being connected', async () => {
+test('a resync right after up waits for the peer that is being connected', async () => {
   await world.upInSync();
   await alpha().down();
   const snapshot = alpha().disk.copy();
