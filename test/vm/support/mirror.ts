@@ -97,3 +97,6 @@ export async function inSyncPrimary(pair: GuestPair, ...names: string[]): Promis
     await inSync(pair.beta, name);
   }
 }
+
+/** Shell functions of the package: bm_up, bm_promote, bm_demote, bm_role; quicker than Node. */
+export const FUNCTIONS = '. /usr/lib/blkmirror/functions';
