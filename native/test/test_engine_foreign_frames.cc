@@ -17,6 +17,8 @@ namespace {
 
 constexpr uint64_t kSeeds = 60;
 constexpr uint64_t kUuid = 0x3333333333333330;
+// Frames around it name ranges on both sides of the device's end.
+constexpr uint64_t kEndBytes = fixture::kDiskBytes - (1u << 19);
 
 // Reads everything, and sends one batch of bytes at a time.
 struct Stranger {
@@ -150,6 +152,7 @@ class Intrusion {
     header.flags = random_.chance(4) ? static_cast<uint16_t>(random_.between(0, 7)) : 0;
     header.sequence = random_.chance(40) ? random_.next() : random_.between(0, 40);
     header.offset = random_.chance(60) ? random_.next() : random_.between(0, 2048) * 512;
+    if (random_.chance(40)) header.offset += kEndBytes;
     if (header.type == FrameType::kBitmapPage) header.offset = 0;
     std::vector<std::byte> payload(payload_bytes(header.type));
     for (std::byte& byte : payload) byte = std::byte(random_.chance(3) ? random_.next() : 0);

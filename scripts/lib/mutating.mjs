@@ -20,7 +20,7 @@ export function readMutants() {
   return readTable().mutants;
 }
 
-/** What the simulator cannot model, with the test that does: rule, breaks, test. */
+/** Those that the seeds cannot meet: also with the test that does, by its file and name. */
 export function readElsewhere() {
   return readTable().elsewhere;
 }
@@ -31,7 +31,8 @@ function readTable() {
 
 /** The environment in which batch.ts runs that mutant; builds what it needs. */
 export function mutantEnvironment(name) {
-  const mutant = readMutants().find((one) => one.name === name);
+  const all = [...readMutants(), ...readElsewhere()];
+  const mutant = all.find((one) => one.name === name);
   if (mutant === undefined) throw new Error(`there is no mutant ${name}: see ${TABLE}`);
   const text = editedText(mutant);
   if (mutant.file.endsWith('.ts')) {
