@@ -109,6 +109,7 @@ class EventSink {
   virtual void control(uint32_t slot, uint32_t incarnation, std::span<const std::byte> text) = 0;
   virtual void link_closed(uint32_t slot, uint32_t incarnation, Loss loss, const char* detail) = 0;
   virtual void resync_started(uint32_t slot, uint32_t incarnation) = 0;
+  // Of a target also after link_closed: its end was being written when the link was lost.
   virtual void resync_finished(uint32_t slot, uint32_t incarnation) = 0;
   virtual void generation_changed() = 0;
   virtual void clients_changed(uint32_t count) = 0;

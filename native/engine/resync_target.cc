@@ -333,7 +333,11 @@ void ResyncTarget::superblock_saved(meta::Waiter& waiter, int error) {
   peer::FrameHeader header;
   header.type = peer::FrameType::kResyncDone;
   header.offset = parts.superblock().current_uuid;
-  if (!copy.target->still_there(copy) || !peer.push(header)) return;
+  if (!copy.target->still_there(copy) || !peer.push(header)) {
+    // The source does not know, but this copy has all that it had then.
+    if (error == 0 && !parts.failed) parts.events.resync_finished(peer.slot, copy.incarnation);
+    return;
+  }
   copy.active = false;
   copy.target->active_count_ -= 1;
   copy.target->union_known_ = false;

@@ -252,7 +252,10 @@ export type DeviceEvent =
     }
   /** The merged bitmap is durable on both sides and copying begins. */
   | { readonly type: 'resyncStarted'; readonly slot: Slot; readonly incarnation: number }
-  /** Everything is copied and durable, superblocks included: this side's metadata is new. */
+  /**
+   * Everything is copied and durable, superblocks included: this side's metadata is new. On the
+   * target also after `linkClosed`, when the connection was lost while the end was being written.
+   */
   | { readonly type: 'resyncFinished'; readonly slot: Slot; readonly incarnation: number }
   /** The data plane (or a Primary, over the wire) began a new generation; it is durable here. */
   | { readonly type: 'generationChanged' }

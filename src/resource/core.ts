@@ -105,6 +105,13 @@ export class Core {
     return isAttached(this.gate.snapshot().diskState);
   }
 
+  /** A Primary whose copy lacks what clients have seen, and that has no source now. */
+  get waitsForData(): boolean {
+    const behind = this.gate.snapshot().diskState === 'Inconsistent';
+    // A resync that ended with its connection is known to the data plane first.
+    return behind && this.device.statistics().exposedUuid !== 0n;
+  }
+
   slotOf(peer: NodeName): Slot {
     return this.peerMetadata(peer).slot;
   }

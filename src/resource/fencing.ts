@@ -95,7 +95,7 @@ export class Fencing {
   lost(peer: NodeName, incarnation: number): void {
     const primary = this.core.gate.snapshot().role === 'Primary' || this.core.promoting;
     if (!this.active || !primary || this.core.closing) return;
-    if (this.core.gate.snapshot().diskState === 'Inconsistent') {
+    if (this.core.waitsForData) {
       // The peer has all that clients have seen, and this copy goes on with it only.
       if (this.armed) this.core.device.resume(this.core.slotOf(peer), incarnation);
       return;

@@ -34,6 +34,8 @@ export interface PeerHooks {
   connected(peer: NodeName, verdict: Verdict): void;
   frame(peer: NodeName, frame: Frame): void;
   resynced(peer: NodeName): void;
+  /** The copy may have become UpToDate after its connection was lost. */
+  resyncedLate(): void;
   becomesTarget(peer: NodeName): void;
   /** `incarnation`: of the connection, when the peer may have received writes on it. */
   lost(peer: NodeName, incarnation?: number): void;
@@ -162,6 +164,7 @@ export class PeerConnection {
 
   onEvent(event: LinkEvent): void {
     if (this.link?.incarnation === event.incarnation) this.link.onEvent(event);
+    else if (event.type === 'resyncFinished') this.hooks.resyncedLate();
   }
 
   accept(incoming: IncomingConnection, hello: Hello): void {

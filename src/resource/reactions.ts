@@ -21,6 +21,13 @@ import type { ProgressBoard } from './progress';
 import { PromotionDesk } from './promotionDesk';
 import type { Refusal } from './words';
 
+/** What waits for its turn among the commands of the resource. */
+export interface Orders {
+  surrender(peer: NodeName, yields: Yields): void;
+  /** The metadata may say more of the copy than the state does. */
+  reviewCopy(): void;
+}
+
 export class Reactions {
   readonly desk: PromotionDesk;
   private events: DeviceEvent[] = [];
@@ -31,7 +38,7 @@ export class Reactions {
     private readonly review: PeerReview,
     private readonly progress: ProgressBoard,
     private readonly fencing: Fencing,
-    private readonly surrender: (peer: NodeName, yields: Yields) => void,
+    private readonly orders: Orders,
   ) {
     core.gate.subscribe((before, after) => this.onState(before, after));
     this.desk = new PromotionDesk(
@@ -48,6 +55,7 @@ export class Reactions {
       connected: (peer, verdict) => this.onConnected(peer, verdict),
       frame: (peer, frame) => this.onFrame(peer, frame),
       resynced: () => this.onResynced(),
+      resyncedLate: () => this.orders.reviewCopy(),
       becomesTarget: (peer) => this.stopFeeding(peer),
       lost: (peer, incarnation) => this.onLost(peer, incarnation),
       standsAlone: (peer, refusal) => this.onStandAlone(peer, refusal),
@@ -178,7 +186,7 @@ export class Reactions {
     if (refusal.code !== 'SplitBrain') return;
     this.core.report({ type: 'splitBrain', peer, message: refusal.message });
     void this.core.handlers.run('split-brain', peer);
-    if (refusal.yields !== undefined) this.surrender(peer, refusal.yields);
+    if (refusal.yields !== undefined) this.orders.surrender(peer, refusal.yields);
   }
 
   /** What is lost for good, and why, is told on both nodes. */

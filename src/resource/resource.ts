@@ -117,13 +117,12 @@ export class Resource implements MirrorDevice {
     this.review = new PeerReview(core, connections);
     this.fencing = new Fencing(core, connections);
     this.dataWait = new DataWait(core);
-    const surrender = (peer: NodeName, how: Yields): void => {
-      this.command(() => this.surrender.run(peer, how)).catch((error: unknown) => {
-        core.report({ type: 'failed', error: toMirrorError(error) });
-      });
+    const orders = {
+      surrender: (peer: NodeName, how: Yields) => this.order(() => this.surrender.run(peer, how)),
+      reviewCopy: () => this.order(() => this.reviewCopy()),
     };
     const { fencing, progress, review } = this;
-    this.reactions = new Reactions(core, connections, review, progress, fencing, surrender);
+    this.reactions = new Reactions(core, connections, review, progress, fencing, orders);
     this.roles = new RoleCommands(core, connections, this.reactions.desk, fencing);
     this.surrender = new Surrender(core, connections, this.roles);
     this.disks = new DiskCommands(core, connections);
@@ -266,10 +265,25 @@ export class Resource implements MirrorDevice {
     core.resuming = await core.kernel.find();
     const resumption = new Resumption(core, this.connections, this.roles);
     for (const connection of this.connections.values()) connection.connect();
-    if (!core.resuming) return;
-    this.command(() => resumption.run()).catch((error: unknown) => {
-      core.report({ type: 'failed', error: toMirrorError(error) });
+    if (core.resuming) this.order(() => resumption.run());
+  }
+
+  /** A command of its own that nobody waits for. */
+  private order(run: () => void | Promise<void>): void {
+    this.command(run).catch((error: unknown) => {
+      this.core.report({ type: 'failed', error: toMirrorError(error) });
     });
+  }
+
+  /** A resync whose end was written when its connection was lost already. */
+  private reviewCopy(): void {
+    const { core } = this;
+    const { diskState, role } = core.gate.snapshot();
+    const metadata = core.device.metadata();
+    if (diskState !== 'Inconsistent' || !metadata.consistent) return;
+    const known =
+      role === 'Primary' ? diskStateOf(metadata) : initialDiskState(metadata, core.config);
+    core.gate.propose({ diskState: known });
   }
 
   private async clearIndicator(): Promise<void> {

@@ -17,8 +17,10 @@ import { Violation } from './violation';
 
 const LOOKS_BETWEEN_DEADLINES = 64;
 
-/** A resync under way: what its source had. */
+/** A resync: what its source had. Of one that was cut off the target may still write the end. */
 interface Copying {
+  /** The target receives what its source writes. */
+  live: boolean;
   readonly source: Machine;
   /** The target had all of that generation before: it must not lose what a weak source lacks. */
   readonly held: boolean;
@@ -125,6 +127,7 @@ export class Checker implements Observer {
     }
     if (!machine.hasDisk) this.detached(machine);
     else if (!this.attachedOnes.has(machine)) this.attached(machine);
+    else if (!machine.isPromoting) this.resyncEndsLate(machine);
     for (const other of this.cluster.others(machine)) this.lookAtPeer(machine, other);
     if (state.role === 'Primary' && !this.primaries.has(machine)) this.promoted(machine);
     if (state.role !== 'Primary') this.primaries.delete(machine);
@@ -154,6 +157,9 @@ export class Checker implements Observer {
   }
 
   private left(machine: Machine): void {
+    for (const [target, copying] of this.copying) {
+      if (target === machine || copying.source === machine) copying.live = false;
+    }
     this.primaries.delete(machine);
     this.lives.delete(machine);
     for (const other of this.cluster.others(machine)) this.targets.delete(pair(machine, other));
@@ -203,7 +209,7 @@ export class Checker implements Observer {
     copy.mixed = true;
     const before = copy.uuid === from.uuid ? undefined : copy.uuid;
     const { branch, weak } = from;
-    this.copying.set(target, { source, held, branch, weak, before });
+    this.copying.set(target, { live: true, source, held, branch, weak, before });
   }
 
   private resyncEnds(target: Machine): void {
@@ -211,10 +217,24 @@ export class Checker implements Observer {
     if (!target.hasDisk) return;
     const copy = this.branches.see(target);
     const copying = this.copying.get(target);
+    if (copying === undefined) return;
+    copying.live = false;
+    if (!target.metadata().consistent) return;
     this.copying.delete(target);
-    if (copying === undefined || !target.metadata().consistent) return;
     this.adopt(copy, copying);
     if (copying.source.isUp) this.meet(target, copying.source);
+  }
+
+  /** It was cut off while the target wrote its end: from there on that has all it was sent. */
+  private resyncEndsLate(target: Machine): void {
+    const copying = this.copying.get(target);
+    if (copying === undefined || copying.live || !target.metadata().consistent) return;
+    this.copying.delete(target);
+    const { crashed } = this.branches.copy(target);
+    const copy = this.branches.see(target);
+    this.adopt(copy, copying);
+    // The product has not forgotten it: the source does not know.
+    copy.crashed = crashed;
   }
 
   private adopt(copy: Copy, { branch, weak, held }: Copying): void {
@@ -254,6 +274,8 @@ export class Checker implements Observer {
     const copy = this.branches.copy(machine);
     const source = this.liveSource(machine);
     this.branches.seeBefore(machine);
+    // By force: it is declared whole, and is not.
+    if (copy.mixed && source === undefined) this.copying.delete(machine);
     const branch =
       copy.mixed && source !== undefined
         ? this.forkWithSource(machine, source)
@@ -280,7 +302,7 @@ export class Checker implements Observer {
     }
     const source = this.liveSource(machine);
     for (const copying of this.copying.values()) {
-      if (copying.source !== machine && copying.source !== source) continue;
+      if (!copying.live || (copying.source !== machine && copying.source !== source)) continue;
       copying.branch = branch;
       copying.weak = false;
     }

@@ -122,6 +122,11 @@ export class Machine {
     return this.state?.role === 'Primary';
   }
 
+  /** What its copy is may be declared anew, by force. */
+  get isPromoting(): boolean {
+    return coreOf(this.resource).promoting;
+  }
+
   /** Of its copy, while it is up. */
   metadata(): Metadata {
     return coreOf(this.resource).device.metadata();

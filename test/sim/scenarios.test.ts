@@ -5,6 +5,7 @@ import { giveUp, discard } from './administrator';
 import { DISK } from './cluster';
 import { compare } from './healing';
 import type { Machine } from './machine';
+import type { Story } from './story';
 import { SMALL, close, demote, mirror, outside, pair, run, until, write } from './stage';
 
 afterEach(close);
@@ -235,5 +236,42 @@ test(
     until(story, () => alpha.pending.size + beta.pending.size === 0);
     expect(story.primaries.length).toBeLessThan(2);
     compare(story);
+  }),
+);
+
+/** The target of a resync is cut off so long after the copying began. */
+function cutTargetAfter(us: number): { readonly machine: Machine; readonly story: Story } {
+  const story = mirror(15, SMALL);
+  const { world } = story.cluster;
+  const [alpha, beta] = pair(story);
+  run(story, alpha, 'detach', () => alpha.resource.detach({ force: false }));
+  write(story, 300);
+  alpha.node.setDisk(DISK, { latencyUs: [500, 1000], flushUs: 3000 });
+  story.order(alpha.command('attach', () => alpha.resource.attach()));
+  until(story, () => alpha.peer(beta).replicationState === 'SyncTarget');
+  story.cluster.pass(us);
+  world.resetConnections(alpha.node, beta.node);
+  world.setCut(beta.node, alpha.node, true);
+  until(story, () => alpha.peer(beta).connectionState !== 'Connected');
+  return { machine: alpha, story };
+}
+
+test(
+  'a resync whose end is written while its connection is lost leaves a copy that is UpToDate',
+  outside(() => {
+    const moments = Array.from({ length: 30 }, (_, step) => step * 1000);
+    const ends = moments.map((us) => {
+      const { machine, story } = cutTargetAfter(us);
+      const before = machine.metadata().consistent;
+      story.cluster.pass(50_000);
+      const { consistent } = machine.metadata();
+      expect(machine.state?.diskState).toBe(consistent ? 'UpToDate' : 'Inconsistent');
+      const [, beta] = pair(story);
+      story.cluster.world.setCut(beta.node, machine.node, false);
+      compare(story);
+      expect(machine.isPrimary).toBe(true);
+      return `${before} ${consistent}`;
+    });
+    expect(new Set(ends)).toEqual(new Set(['false false', 'false true', 'true true']));
   }),
 );
