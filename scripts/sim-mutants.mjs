@@ -1,7 +1,8 @@
 // npm run sim:mutants: shows that the simulator finds bugs. Each mutant of test/sim/mutants.json
 // breaks one safety rule; a seed must catch it within 1,000 (--limit N), one that the same seed
-// does not fail without. Those of `elsewhere`, which the seeds cannot meet, must be caught by the
-// test that is named there. `-- NAME ...` runs only those; --jobs J (all cores).
+// does not fail without, or else the test that is named with it; those of `elsewhere`, which the
+// seeds cannot meet, by their test alone. `-- NAME ...` runs only those; --jobs J (all cores);
+// --tests: only the tests, where there is one.
 // What was found is kept until a source changes: an interrupted run goes on where it stopped, and
 // --again begins anew. Ends with a table, and with 1 when a mutant was not caught, its text is
 // stale, or no mutant breaks some rule; with 130 when it was interrupted.
@@ -9,7 +10,7 @@
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { hunt, Memory } from './lib/hunting.mjs';
-import { editedText, readElsewhere, readMutants } from './lib/mutating.mjs';
+import { editedText, readMutants } from './lib/mutating.mjs';
 import { catchByTest } from './lib/shadowing.mjs';
 import { run } from './lib/tools.mjs';
 
@@ -27,27 +28,32 @@ function parse() {
       limit: { type: 'string', default: '1000' },
       jobs: { type: 'string', default: String(availableParallelism()) },
       again: { type: 'boolean', default: false },
+      tests: { type: 'boolean', default: false },
     },
   });
   const [limit, jobs] = [Number(values.limit), Number(values.jobs)];
-  return { limit, jobs, again: values.again, names: positionals };
+  return { limit, jobs, again: values.again, tests: values.tests, names: positionals };
 }
 
 /** {mutant, tried, how, what}; `how` is undefined when it was not caught. */
 async function judge(mutant, options) {
-  if (mutant.test !== undefined) return judgeByTest(mutant, options.memory);
+  const { memory, signal, tests } = options;
+  if (mutant.elsewhere || (tests && mutant.test !== undefined)) return judgeByTest(mutant, memory);
   const { seeds, caught } = await hunt(mutant, options);
   const tried = `${seeds} seeds`;
-  if (caught === undefined) return { mutant, tried, what: 'NOT CAUGHT' };
-  return { mutant, tried, how: `seed ${caught.seed}`, what: caught.failure };
+  if (caught !== undefined) {
+    return { mutant, tried, how: `seed ${caught.seed}`, what: caught.failure };
+  }
+  if (mutant.test === undefined || signal.aborted) return { mutant, tried, what: 'NOT CAUGHT' };
+  return judgeByTest(mutant, memory, `${tried}, `);
 }
 
-function judgeByTest(mutant, memory) {
+function judgeByTest(mutant, memory, before = '') {
   const { file, name } = mutant.test;
-  let { failure } = memory.recall(mutant) ?? {};
-  failure ??= catchByTest(mutant);
-  if (failure !== undefined) memory.keep(mutant, { failure });
-  const tried = 'a test';
+  const known = memory.recall(mutant) ?? {};
+  const failure = known.failure ?? catchByTest(mutant);
+  if (failure !== undefined) memory.keep(mutant, { ...known, failure });
+  const tried = `${before}a test`;
   if (failure === undefined) return { mutant, tried, what: `NOT CAUGHT by ${file}: ${name}` };
   return { mutant, tried, how: `${file}: ${name}`, what: failure };
 }
@@ -91,15 +97,15 @@ function pick(all, names) {
 }
 
 async function main() {
-  const { limit, jobs, again, names } = parse();
-  const all = [...readMutants(), ...readElsewhere()];
+  const { limit, jobs, again, tests, names } = parse();
+  const all = readMutants();
   const picked = pick(all, names);
   // Stale ones are told before anything is run.
   for (const mutant of all) editedText(mutant);
   if (run(process.execPath, ['scripts/build.mjs', 'sim']) !== 0) return 1;
   const abort = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(name, () => abort.abort());
-  const options = { limit, jobs, memory: new Memory(again), signal: abort.signal };
+  const options = { limit, jobs, tests, memory: new Memory(again), signal: abort.signal };
   const results = [];
   for (const mutant of picked) {
     const result = await judge(mutant, options);

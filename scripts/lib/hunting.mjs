@@ -33,8 +33,8 @@ export class Memory {
     renameSync(`${KEPT}.${process.pid}`, KEPT);
   }
 
-  #key({ file, edits, test }) {
-    return hashOf([], this.sources, JSON.stringify([file, edits, test]));
+  #key({ file, edits }) {
+    return hashOf([], this.sources, JSON.stringify([file, edits]));
   }
 }
 
@@ -58,17 +58,17 @@ function sourcesHash() {
  * caught}: how many were tried, and {seed, failure} or undefined.
  */
 export async function hunt(mutant, { limit, jobs, memory, signal }) {
-  let { seeds, caught } = memory.recall(mutant) ?? { seeds: 0 };
+  let { seeds = 0, caught } = memory.recall(mutant) ?? {};
   const environment = mutantEnvironment(mutant.name);
   while (caught === undefined && seeds < limit && signal.aborted !== true) {
     const suspect = await firstFailure(seeds + 1, limit, { jobs, environment, signal }, (done) =>
-      memory.keep(mutant, { seeds: done }),
+      memory.keep(mutant, { ...memory.recall(mutant), seeds: done }),
     );
     if (signal.aborted) break;
     seeds = suspect?.seed ?? limit;
     const innocent = suspect === undefined || (await failsAnyway(suspect.seed));
     if (!innocent) caught = suspect;
-    memory.keep(mutant, { seeds, caught });
+    memory.keep(mutant, { ...memory.recall(mutant), seeds, caught });
   }
   return { seeds, caught };
 }

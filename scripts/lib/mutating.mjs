@@ -15,24 +15,18 @@ export const BUILD = join(root, 'native', 'build');
 const TARGET = 'blkmirror_sim';
 const CORE = 'blkmirror_core';
 
-/** Of the table: name, rule, breaks, file, edits (find, replace). */
+/**
+ * Of the table: name, rule, breaks, file, edits (find, replace), test (file, name; seeds of a
+ * random one) where there is one; `elsewhere`: the seeds cannot meet it.
+ */
 export function readMutants() {
-  return readTable().mutants;
-}
-
-/** Those that the seeds cannot meet: also with the test that does, by its file and name. */
-export function readElsewhere() {
-  return readTable().elsewhere;
-}
-
-function readTable() {
-  return JSON.parse(readFileSync(join(root, TABLE), 'utf8'));
+  const { mutants, elsewhere } = JSON.parse(readFileSync(join(root, TABLE), 'utf8'));
+  return [...mutants, ...elsewhere.map((mutant) => ({ ...mutant, elsewhere: true }))];
 }
 
 /** The environment in which batch.ts runs that mutant; builds what it needs. */
 export function mutantEnvironment(name) {
-  const all = [...readMutants(), ...readElsewhere()];
-  const mutant = all.find((one) => one.name === name);
+  const mutant = readMutants().find((one) => one.name === name);
   if (mutant === undefined) throw new Error(`there is no mutant ${name}: see ${TABLE}`);
   const text = editedText(mutant);
   if (mutant.file.endsWith('.ts')) {

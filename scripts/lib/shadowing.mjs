@@ -85,19 +85,24 @@ function removeOthers(files) {
 }
 
 /** undefined: it passed; else why not. A test that is not there, or not built, is an error. */
-function runTest({ file, name }, environment) {
+function runTest({ file, name, seeds }, environment) {
   if (!existsSync(join(root, file))) throw new Error(`${file} is not there`);
-  return file.endsWith('.cc') ? runNative(file, name) : runJest(file, name, environment);
+  return file.endsWith('.cc') ? runNative(file, name, seeds) : runJest(file, name, environment);
 }
 
-function runNative(file, name) {
+/** `seeds`: of a test that runs random histories, more than it does by itself. */
+function runNative(file, name, seeds) {
   const binary = basename(file, '.cc');
   const make = ['-s', '-j2', '-C', 'native/test', 'OUT=../../build-native', 'WERROR='];
   for (const target of [['objects'], ['tests', `TESTS=${binary}`]]) {
     const { status, stderr } = inShadow('make', [...make, ...target]);
     if (status !== 0) throw new Error(`${file} does not build: ${stderr.slice(0, 2000)}`);
   }
-  const { status, stdout, stderr } = inShadow(join(SHADOW, 'build-native', binary), [name]);
+  const { status, stdout, stderr } = inShadow(
+    join(SHADOW, 'build-native', binary),
+    [name],
+    seeds === undefined ? {} : { SEEDS: String(seeds) },
+  );
   const lines = stdout.split('\n');
   if (status === 0 && !lines.includes(`ok ${name}`)) throw new Error(`${file} has no ${name}`);
   if (status === 0) return undefined;

@@ -53,7 +53,7 @@ function takeOver(story: Story): boolean {
 function promote(story: Story, force: boolean): boolean {
   const machine = story.some((one) => isReady(one) && !one.isPrimary);
   if (machine === undefined || (story.three && !allConnected(story))) return false;
-  story.order(machine.command('promote', () => machine.resource.promote({ force })));
+  story.order(machine.promote(force));
   return true;
 }
 
@@ -70,7 +70,7 @@ function promoteAtOnce(story: Story): boolean {
   if (story.primaries.length > 0 || (story.three && !allConnected(story))) return false;
   const ready = story.machines.filter(isReady);
   for (const machine of ready) {
-    story.order(machine.command('promote', () => machine.resource.promote({ force: false })));
+    story.order(machine.promote(false));
     if (story.dice.oneIn(2)) story.cluster.pass(story.dice.between(0, 3000));
   }
   return ready.length > 1;
@@ -97,7 +97,7 @@ function switchOver(story: Story): boolean {
   story.cluster.until(() => !from.isPrimary, 500_000);
   if (from.isPrimary || !isReady(to)) return true;
   if (story.three && !allConnected(story)) return true;
-  story.order(to.command('promote', () => to.resource.promote({ force: false })));
+  story.order(to.promote(false));
   return true;
 }
 

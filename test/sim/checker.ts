@@ -3,6 +3,7 @@
  * history, which resync may overwrite what, that no two Primaries are connected, that no command
  * waits for ever. What clients read and what copies hold is checked by the world's model.
  */
+import type { DiskState } from '../../src/model/states';
 import type { EstablishPlan } from '../../src/plane/plane';
 import type { DeviceChange } from '../../src/resource/device';
 import { isTarget } from '../../src/rules/transitions';
@@ -40,6 +41,8 @@ export class Checker implements Observer {
   private readonly agreed = new Set<string>();
   private readonly targets = new Map<string, boolean>();
   private readonly primaries = new Set<Machine>();
+  /** Of who was Secondary when last looked at. */
+  private readonly diskStates = new Map<Machine, DiskState>();
   /** Their copies are attached. */
   private readonly attachedOnes = new Set<Machine>();
   /** They have been attached since they are up. */
@@ -130,7 +133,10 @@ export class Checker implements Observer {
     else if (!machine.isPromoting) this.resyncEndsLate(machine);
     for (const other of this.cluster.others(machine)) this.lookAtPeer(machine, other);
     if (state.role === 'Primary' && !this.primaries.has(machine)) this.promoted(machine);
-    if (state.role !== 'Primary') this.primaries.delete(machine);
+    if (state.role !== 'Primary') {
+      this.primaries.delete(machine);
+      this.diskStates.set(machine, state.diskState);
+    }
     // Of two, each generation is seen where it matters; of three, others' come over the wire.
     if (this.cluster.machines.length > 2) this.branches.see(machine);
     this.refuseTwoPrimaries(machine);
@@ -271,6 +277,10 @@ export class Checker implements Observer {
 
   private promoted(machine: Machine): void {
     this.primaries.add(machine);
+    const before = this.diskStates.get(machine) ?? '';
+    if (['Inconsistent', 'Outdated'].includes(before) && !machine.isForced) {
+      throw new Violation(`${machine.name} is promoted without --force: its copy is ${before}`);
+    }
     const copy = this.branches.copy(machine);
     const source = this.liveSource(machine);
     this.branches.seeBefore(machine);

@@ -170,7 +170,7 @@ function appoint(story: Story, round: number): void {
   const outdated = ready.filter((one) => one.state?.diskState === 'Outdated');
   const [machine] = best.length > 0 ? [story.dice.pick(best)] : [...outdated, ...ready];
   if (machine === undefined) return;
-  story.order(machine.command('promote', () => machine.resource.promote({ force })));
+  story.order(machine.promote(force));
 }
 
 /** Its copy is older than one that was declared Outdated: only that one can go on. */
@@ -293,8 +293,7 @@ function chooseCopy(story: Story, machine: Machine, other: Machine): void {
 }
 
 function promoteByForce(story: Story, machine: Machine): void {
-  const run = (): Promise<void> => machine.resource.promote({ force: true });
-  story.order(machine.command('promote --force', run));
+  story.order(machine.promote(true));
 }
 
 async function recreateCopy(machine: Machine): Promise<void> {

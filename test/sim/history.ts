@@ -154,10 +154,7 @@ class History {
     const [first] = cluster.machines;
     if (first === undefined) throw new Error('there is no node');
     cluster.world.model.setDevice(Number(first.metadata().sizeBytes));
-    const promoted = first.command('promote --force', () =>
-      first.resource.promote({ force: true }),
-    );
-    cluster.finish(promoted, 'the first promotion');
+    cluster.finish(first.promote(true), 'the first promotion');
     if (story.dice.oneIn(2)) heal(story);
   }
 

@@ -27,6 +27,8 @@ import type { Timeline } from './timeline';
 
 const QUIET: Pick<Logger, 'info'> = { info: () => undefined };
 
+const FORCED = 'promote --force';
+
 export interface MachineHost {
   readonly timeline: Timeline;
   readonly dice: Dice;
@@ -157,6 +159,16 @@ export class Machine {
     const slot = this.slots.get(peer) ?? coreOf(this.resource).slotOf(peer);
     this.slots.set(peer, slot);
     return device.statistics().peers.find((statistics) => statistics.slot === slot);
+  }
+
+  promote(force: boolean): Promise<void> {
+    const name = force ? FORCED : 'promote';
+    return this.command(name, () => this.resource.promote({ force }));
+  }
+
+  /** An administrator has ordered that its copy counts, whatever it is. */
+  get isForced(): boolean {
+    return [...this.pending].some(({ name }) => name.startsWith(FORCED));
   }
 
   /** Starts the daemon; up() is another step. */

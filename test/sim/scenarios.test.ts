@@ -182,7 +182,7 @@ test(
     story.cluster.world.setCut(alpha.node, beta.node, true);
     story.boot(alpha);
     until(story, () => alpha.isUp);
-    run(story, alpha, 'promote', () => alpha.resource.promote({ force: true }));
+    run(story, alpha, 'promote --force', () => alpha.resource.promote({ force: true }));
     write(story, 10);
     demote(story, alpha);
     story.cluster.world.setCut(alpha.node, beta.node, false);
