@@ -1,8 +1,8 @@
 /**
  * Entry of `blkmirrord`: one foreground process, started by systemd or by hand.
  *
- * Order of the start: run-dir claimed, on the bus, what was up is up again (at once where a kernel
- * device waits for it), ready. An error of
+ * Order of the start: run-dir claimed, on the bus, what was up is up again (before the bus where a
+ * kernel device waits for it), ready. An error of
  * one resource never ends it; a second service with the same run-dir or bus name does not begin.
  * Nothing is buffered here that a sudden end of this process could lose.
  */
@@ -57,6 +57,9 @@ const RESTARTING_JOBS: readonly string[] = ['restart', 'try-restart'];
 
 /** How long callers wait for what was up to be up again; then they see what there is. */
 const RESTORE_PATIENCE_MS = 10_000;
+
+/** How long the bus waits for kernel devices that wait for this process. */
+const RESUME_PATIENCE_MS = 10_000;
 
 /** A promise that is resolved from outside. */
 class Latch {
@@ -122,8 +125,8 @@ async function start(settings: Settings, addresses: readonly string[], log: Logg
   const { service, notifier } = daemon;
   handleSignals(daemon);
   log.info({ ...settings, version: service.version, pid: process.pid }, 'starting');
-  // Whoever uses a kernel device does not wait for the bus as well.
   const restoring = daemon.kernel.devices.anyWaits ? service.restore() : undefined;
+  if (restoring !== undefined) await beforeBus(restoring, service);
   await daemon.bus.open();
   const patience = setTimeout(() => restored.open(), RESTORE_PATIENCE_MS);
   await (restoring ?? service.restore());
@@ -134,6 +137,16 @@ async function start(settings: Settings, addresses: readonly string[], log: Logg
   notifier.ready(statusText(service));
   keepStatus(service, notifier);
   log.info({ resources: service.devices().length }, 'ready');
+}
+
+/** Whoever uses a kernel device does not wait for the bus as well; the bus not for ever for it. */
+async function beforeBus(restoring: Promise<void>, service: MirrorService): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, RESUME_PATIENCE_MS);
+  });
+  await Promise.race([restoring.then(() => service.resumed()), late]);
+  clearTimeout(timer);
 }
 
 function assemble(

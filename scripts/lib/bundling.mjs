@@ -1,38 +1,40 @@
-// One file of JavaScript for each program, with the npm packages it uses, for the Node of Debian.
+// One file of JavaScript for each program, with the npm packages it uses, for the Node of Debian,
+// and the one that starts it (packaging/start).
 // Called by deb.mjs.
 
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { copyFileSync, existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { root } from './tools.mjs';
 
 /** The oldest Node the package runs on. */
 const TARGET = 'node18';
-const PROGRAMS = { 'blkmirrord.js': 'src/main.ts', 'blkmirror.js': 'src/cli/main.ts' };
+const PROGRAMS = { blkmirrord: 'src/main.ts', blkmirror: 'src/cli/main.ts' };
+const STARTER = 'packaging/start/program.cjs';
 /** Not used: X11 is where dbus-next looks for a session bus; the addon notifies systemd. */
 const LEFT_OUT = ['x11', 'sd-notify'];
 
 /** Writes the programs into `folder`; the licences of what is in them, as text. */
 export async function bundlePrograms(folder) {
   const packages = new Set();
-  for (const [file, entry] of Object.entries(PROGRAMS)) {
+  for (const [name, entry] of Object.entries(PROGRAMS)) {
+    copyFileSync(join(root, STARTER), join(folder, `${name}.js`));
     const result = await build({
       absWorkingDir: root,
       entryPoints: [entry],
-      outfile: join(folder, file),
+      outfile: join(folder, `${name}.program.js`),
       bundle: true,
       platform: 'node',
       format: 'cjs',
       target: TARGET,
       external: LEFT_OUT,
       legalComments: 'none',
-      banner: { js: '#!/usr/bin/node' },
       metafile: true,
       logLevel: 'warning',
     });
     for (const input of Object.keys(result.metafile.inputs)) {
-      const [, name] = /.*node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(input) ?? [];
-      if (name !== undefined) packages.add(name);
+      const [, used] = /.*node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(input) ?? [];
+      if (used !== undefined) packages.add(used);
     }
   }
   return [...packages].sort().map(noticeOf).join('\n');

@@ -14,6 +14,7 @@ import { BusConnection } from './busConnection';
 import { Dispatcher } from './dispatcher';
 import { deviceInterface, jobInterface, managerInterface, peerInterface } from './interfaces';
 import { readMirrorInterfaces } from './interfaces';
+import type { MirrorInterfaces } from './interfaces';
 import { ObjectTree } from './objectTree';
 import type { BusSignal } from './objectTree';
 import { BUS_NAME, devicePath, jobPath, peerPath, ROOT_PATH } from './paths';
@@ -32,7 +33,7 @@ export interface MirrorBusOptions {
 }
 
 export class MirrorBus {
-  private readonly specs = readMirrorInterfaces();
+  private parsed: MirrorInterfaces | undefined;
   private readonly tree: ObjectTree;
   private readonly connection: BusConnection;
   /** What the objects of a resource were made for: another device is another object. */
@@ -91,6 +92,11 @@ export class MirrorBus {
   async close(): Promise<void> {
     this.unsubscribe();
     await this.connection.close();
+  }
+
+  /** Read when first needed: a kernel device that waits for this process does not wait for it. */
+  private get specs(): MirrorInterfaces {
+    return (this.parsed ??= readMirrorInterfaces());
   }
 
   private follow(changes: Changes): void {

@@ -39,6 +39,8 @@ export interface MirrorDevice {
   readonly name: ResourceName;
   /** It ends or has ended, cleanly or not: nothing can be asked of it any more. */
   readonly isOver: boolean;
+  /** Resolves when a kernel device that was left for it is served, or is given up. */
+  readonly resumed: Promise<void>;
   status(): DeviceStatus;
   promote(options: { readonly force: boolean }): Promise<void>;
   demote(): Promise<void>;

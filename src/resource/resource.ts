@@ -71,6 +71,7 @@ export class Resource implements MirrorDevice {
   private readonly surrender: Surrender;
   private readonly disks: DiskCommands;
   private closed: Promise<void> | undefined;
+  private resumption: Promise<void> = Promise.resolve();
   /** Nobody uses the kernel device, so it ends with this process. */
   private endsKernel = false;
 
@@ -117,9 +118,10 @@ export class Resource implements MirrorDevice {
     this.review = new PeerReview(core, connections);
     this.fencing = new Fencing(core, connections);
     this.dataWait = new DataWait(core);
+    const order = (run: () => void | Promise<void>): void => void this.order(run);
     const orders = {
-      surrender: (peer: NodeName, how: Yields) => this.order(() => this.surrender.run(peer, how)),
-      reviewCopy: () => this.order(() => this.reviewCopy()),
+      surrender: (peer: NodeName, how: Yields) => order(() => this.surrender.run(peer, how)),
+      reviewCopy: () => order(() => this.reviewCopy()),
     };
     const { fencing, progress, review } = this;
     this.reactions = new Reactions(core, connections, review, progress, fencing, orders);
@@ -234,6 +236,10 @@ export class Resource implements MirrorDevice {
     return this.command(() => this.fencing.resume());
   }
 
+  get resumed(): Promise<void> {
+    return this.resumption;
+  }
+
   get isOver(): boolean {
     return this.closed !== undefined;
   }
@@ -265,12 +271,12 @@ export class Resource implements MirrorDevice {
     core.resuming = await core.kernel.find();
     const resumption = new Resumption(core, this.connections, this.roles);
     for (const connection of this.connections.values()) connection.connect();
-    if (core.resuming) this.order(() => resumption.run());
+    if (core.resuming) this.resumption = this.order(() => resumption.run());
   }
 
-  /** A command of its own that nobody waits for. */
-  private order(run: () => void | Promise<void>): void {
-    this.command(run).catch((error: unknown) => {
+  /** A command of its own; resolves also when it fails, which is reported. */
+  private order(run: () => void | Promise<void>): Promise<void> {
+    return this.command(run).catch((error: unknown) => {
       this.core.report({ type: 'failed', error: toMirrorError(error) });
     });
   }

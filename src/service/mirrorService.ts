@@ -130,6 +130,11 @@ export class MirrorService {
     await Promise.all(Array.from({ length: RESTORE_AT_ONCE }, worker));
   }
 
+  /** Once restored: no kernel device waits any more for this process. */
+  async resumed(): Promise<void> {
+    await Promise.all(this.devices().map((device) => device.resumed));
+  }
+
   /** Starts or joins a resync; the id of its job. */
   async resync(device: MirrorDevice, request: ResyncRequest): Promise<number> {
     const run = await device.resync(request);

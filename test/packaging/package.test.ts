@@ -31,6 +31,7 @@ const asRoot = process.getuid?.() === 0 ? test : test.skip;
 
 const folder = scratchFolder();
 const installed = join(folder, 'root');
+process.env['BLKMIRROR_COMPILE_CACHE'] = join(folder, 'cache');
 const bus = new PrivateBus();
 let deb = '';
 let contents: string[] = [];
@@ -120,6 +121,32 @@ asRoot('removal is refused while the device is mounted', async () => {
     stderr: 'blkmirror: /dev/blkmirror/r0 is in use; unmount it, then remove the package\n',
   });
   expect(await remove(MOUNTED.replace('remove', 'upgrade 0.2'))).toMatchObject({ status: 0 });
+});
+
+test('what V8 compiled of a program is kept, and used whole and for that text alone', async () => {
+  const says = (): Promise<string> =>
+    runOk(process.execPath, [program('blkmirror'), '--version']).then((text) => text.trim());
+  const version = await says();
+  const kept = join(folder, 'cache', `blkmirror.program.js.${process.version}`);
+  const good = readFileSync(kept);
+  writeFileSync(kept, good.fill(0, 1000, 5000));
+  expect(await says()).toBe(version);
+  expect(
+    readFileSync(kept)
+      .subarray(1000, 5000)
+      .every((byte) => byte === 0),
+  ).toBe(false);
+
+  const text = program('blkmirror').replace(/\.js$/, '.program.js');
+  const original = readFileSync(text, 'utf8');
+  try {
+    const other = `console.log('other');process.exit(0);${' '.repeat(original.length)}`;
+    writeFileSync(text, other.slice(0, original.length));
+    expect(await says()).toBe('other');
+  } finally {
+    writeFileSync(text, original);
+  }
+  expect(await says()).toBe(version);
 });
 
 test('the service runs from there, tells systemd, and the commands reach it', async () => {

@@ -20,6 +20,7 @@ export class FakeDevice implements RunningDevice {
   /** The next command fails with it. */
   nextError: MirrorError | undefined;
   isOver = false;
+  readonly resumed = Promise.resolve();
   beats = 0n;
   fraction = 0;
   private settleRun: { done: () => void; failed: (error: Error) => void } | undefined;

@@ -176,7 +176,8 @@ test('no peer answers: by fencing = dont-care it goes on alone', async () => {
   beta().crash();
   killAlpha();
   await startAlpha();
-  await world.reach(isPrimary);
+  await world.do(alpha().resource.resumed);
+  expect(isPrimary()).toBe(true);
   expect(alpha().device.kernelFd).toBeDefined();
 });
 
@@ -187,7 +188,7 @@ test('no peer answers and it cannot be fenced: the device fails its requests', a
   killAlpha();
   alpha().answers.set('fence-peer', { kind: 'exited', status: 1 });
   await startAlpha(configured);
-  await world.reach(() => failures(alpha()).length > 0);
+  await world.do(alpha().resource.resumed);
   expect(kernel.connected.size).toBe(0);
   expect(alpha().resource.status().role).toBe('Secondary');
   expect(failures(alpha()).join()).toContain('beta is not fenced');
