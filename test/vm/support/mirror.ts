@@ -86,16 +86,23 @@ export function inSync(guest: Guest, name: string, deadlineMs = SYNC_DEADLINE_MS
   );
 }
 
-/** The resource on both, up and in sync, Primary on alpha. `names` share one command for speed. */
+/** The resources on both, up and in sync, Primary on alpha. The unit of the first is enabled. */
 export async function inSyncPrimary(pair: GuestPair, ...names: string[]): Promise<void> {
   const each = names.map((name) => `blkmirror create-md ${name}`).join(' && ');
   await pair.onBoth(`systemctl start blkmirrord && ${each}`, { deadlineMs: 300_000 });
-  const units = names.map((name) => `blkmirror@${name}`).join(' ');
-  await pair.onBoth(`systemctl enable --now ${units}`, { deadlineMs: 300_000 });
+  await pair.onBoth(`systemctl enable --now blkmirror@${names[0]}`, { deadlineMs: 300_000 });
+  const others = names.slice(1).map((name) => `bm_up ${name}`);
+  await pair.onBoth([FUNCTIONS, ...others].join(' && '), { deadlineMs: 300_000 });
   for (const name of names) {
-    await pair.alpha.runOk(`blkmirror promote ${name} --force`);
+    await forcePromotion(pair.alpha, name);
     await inSync(pair.beta, name);
   }
+}
+
+async function forcePromotion(guest: Guest, name: string): Promise<void> {
+  const device = `/org/blkmirror/Mirror1/devices/${name} org.blkmirror.Mirror1.Device`;
+  const call = 'busctl call --timeout=120 org.blkmirror.Mirror1';
+  await guest.runOk(`${call} ${device} Promote 'a{sv}' 1 force b true`);
 }
 
 /** Shell functions of the package: bm_up, bm_promote, bm_demote, bm_role; quicker than Node. */

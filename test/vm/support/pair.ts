@@ -77,7 +77,10 @@ export class GuestPair {
 
 export type Step = (title: string, body: () => Promise<void>, deadlineMs?: number) => void;
 
-/** The pair of a test file, on before its first test, and the `step`s that are its tests. */
+/**
+ * The pair of a test file, on before its first test, and the `step`s that are its tests. Each goes
+ * on from where the one before it ended: after one that failed the others fail at once.
+ */
 export function guestPair(
   name: string,
   from: From = 'installed',
@@ -94,13 +97,16 @@ export function guestPair(
   afterAll(async () => {
     await opened?.end();
   }, TEST_DEADLINE_MS);
+  let failed = false;
   const step: Step = (title, body, deadlineMs = TEST_DEADLINE_MS) => {
     test(
       title,
       async () => {
+        if (failed) throw new Error('a step before it has failed');
         try {
           await body();
         } catch (error) {
+          failed = true;
           await pair().keepJournals();
           throw error;
         }
