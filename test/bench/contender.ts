@@ -2,11 +2,14 @@
 
 import { readFileSync } from 'node:fs';
 
-export interface Contender {
+export interface Named {
   /** As the tables call it, and as JSON keys. */
   readonly name: string;
   /** The settings it runs with, in one line. */
   readonly settings: string;
+}
+
+export interface Contender extends Named {
   /** What fio is told, so that it opens the device. */
   readonly fioWords: readonly string[];
   /** How many fio jobs together make one operation; 1 without it. */

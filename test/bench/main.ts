@@ -1,16 +1,16 @@
 // The command line of `npm run bench`; called by scripts/bench.mjs.
 
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { cpus, release } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { repository } from '../support/systemProcess';
 import { CELLS } from './cells';
-import { chart } from './chart';
-import type { Finding } from './findings';
+import type { Named } from './contender';
+import { measure } from './fio';
+import { commandLine, machineLine, positive, progress, say } from './machine';
+import { keep } from './outcome';
 import { CONTENDERS, openPlace } from './place';
-import type { PlaceName } from './place';
-import { summaryOf } from './summary';
+import type { Place, PlaceName } from './place';
+import { writeReport } from './report';
 import { cellLines, findingLines, noiseLine, settingsLines } from './table';
 import { targetFindings } from './targets';
 import { hold } from './tournament';
@@ -19,13 +19,14 @@ import { TRIALS } from './trials';
 
 const USAGE = `usage: npm run bench -- [--quick] [--rounds N] [--seconds S]
   [--places tmpfs,disk] [--cells KEY,...] [--contenders NAME,...] [--trials KEY,... | none]
-  [--output FOLDER]
+  [--output FOLDER] [--report FILE.md]
 cells: ${CELLS.map(({ key }) => key).join(', ')}
 contenders: ${CONTENDERS.join(', ')}
 trials: ${TRIALS.map(({ key }) => key).join(', ')}
 `;
 
 interface Wanted {
+  readonly command: string;
   readonly rounds: number;
   readonly seconds: number;
   readonly sizeBytes: number;
@@ -34,6 +35,7 @@ interface Wanted {
   readonly contenders: readonly string[];
   readonly trials: readonly string[];
   readonly output: string;
+  readonly report: string | undefined;
 }
 
 export interface Peers {
@@ -63,19 +65,18 @@ export async function main(args: readonly string[], peers: () => Peers): Promise
 }
 
 async function bench(wanted: Wanted, peers: Peers): Promise<void> {
-  const machine = machineLine(peers);
+  const machine = machineLine(peers.versions);
   say(machine);
   const results: CellResult[] = [];
-  const settings = new Set<string>();
+  const settings = new Map<string, Named>();
   for (const name of wanted.places) {
     const { sizeBytes, contenders } = wanted;
     progress(`${name}: the contenders start, and their files are filled`);
     const place = await openPlace({ name, sizeBytes, contenders, qemu: peers.qemu });
     try {
-      settingsLines([place]).forEach((line) => settings.add(line));
-      const onProgress = (what: string, done: number, all: number): void =>
-        progress(`${done + 1}/${all} ${what}`);
-      const found = await hold(place, { ...wanted, onProgress });
+      for (const { name, settings: how } of place.contenders)
+        settings.set(name, { name, settings: how });
+      const found = await contest(place, wanted);
       found.flatMap(cellLines).forEach(say);
       results.push(...found);
     } finally {
@@ -87,36 +88,26 @@ async function bench(wanted: Wanted, peers: Peers): Promise<void> {
     progress(trial.title);
     findings.push(...(await trial.run()));
   }
-  say('');
-  [noiseLine(results), '', 'contenders', ...settings].forEach(say);
+  const contenders = [...settings.values()];
+  const noise = noiseLine(results);
+  ['', noise, '', 'contenders', ...settingsLines(contenders)].forEach(say);
   if (findings.length > 0) ['', 'targets', ...findingLines(findings)].forEach(say);
-  keep(wanted.output, { machine, wanted, results, findings });
+  const { rounds, seconds, command, output, report } = wanted;
+  const outcome = { machine, command, rounds, seconds, contenders, noise, results, findings };
+  const written = [...keep(output, 'bench', outcome)];
+  if (report !== undefined) written.push(...writeReport(output, report));
+  say(`\nwritten: ${written.join(', ')}`);
 }
 
-interface Outcome {
-  readonly machine: string;
-  readonly wanted: Wanted;
-  readonly results: readonly CellResult[];
-  readonly findings: readonly Finding[];
-}
-
-function keep(folder: string, { machine, wanted, results, findings }: Outcome): void {
-  mkdirSync(folder, { recursive: true });
-  const cells = results.map(({ place, cell, figures }) => ({
-    place,
-    cell: cell.key,
-    figures: figures.map((one) => ({ ...one, median: summaryOf(cell, one) })),
-  }));
-  const json = { machine, rounds: wanted.rounds, seconds: wanted.seconds, cells, findings };
-  writeFileSync(join(folder, 'bench.json'), `${JSON.stringify(json, null, 1)}\n`);
-  if (results.length > 0) writeFileSync(join(folder, 'bench.svg'), chart(results));
-  say('');
-  say(`written: ${join(folder, 'bench.json')} and bench.svg`);
-}
-
-function machineLine({ versions }: Peers): string {
-  const model = cpus()[0]?.model ?? 'unknown processor';
-  return [`${cpus().length} x ${model}`, `Linux ${release()}`, ...versions].join(', ');
+function contest(place: Place, wanted: Wanted): Promise<readonly CellResult[]> {
+  const { sizeBytes, contenders } = place;
+  const { rounds, seconds } = wanted;
+  return hold({
+    ...{ place: place.name, contenders, rounds },
+    cells: CELLS.filter(({ key }) => wanted.cells.includes(key)),
+    measure: (contender, { fioWords }) => measure(contender, { fioWords, sizeBytes, seconds }),
+    onProgress: (what, done, all) => progress(`${done + 1}/${all} ${what}`),
+  });
 }
 
 function readArguments(args: readonly string[]): Wanted | undefined {
@@ -124,7 +115,7 @@ function readArguments(args: readonly string[]): Wanted | undefined {
   const options = {
     quick: { type: 'boolean', default: false },
     ...{ rounds: text, seconds: text, places: text, cells: text },
-    ...{ contenders: text, trials: text, output: text },
+    ...{ contenders: text, trials: text, output: text, report: text },
   } as const;
   try {
     const { values } = parseArgs({ args: [...args], options });
@@ -132,6 +123,7 @@ function readArguments(args: readonly string[]): Wanted | undefined {
     const cells = CELLS.filter((cell) => cell.quick || !quick).map(({ key }) => key);
     const trials = quick ? [] : TRIALS.map(({ key }) => key);
     return {
+      command: commandLine('bench', args),
       rounds: positive(values.rounds, quick ? 2 : 5),
       seconds: positive(values.seconds, quick ? 1 : 4),
       sizeBytes: (quick ? 256 : 1024) * MIB,
@@ -148,17 +140,12 @@ function readArguments(args: readonly string[]): Wanted | undefined {
         trials,
       ),
       output: values.output ?? join(repository, 'bench-results'),
+      report: values.report,
     };
   } catch (error) {
     process.stderr.write(`bench: ${error instanceof Error ? error.message : 'wrong usage'}\n`);
     return undefined;
   }
-}
-
-function positive(text: string | undefined, otherwise: number): number {
-  const value = text === undefined ? otherwise : Number(text);
-  if (Number.isInteger(value) && value > 0) return value;
-  throw new Error(`"${text ?? ''}" is not a number above 0`);
 }
 
 function chosen<T extends string>(
@@ -173,14 +160,4 @@ function chosen<T extends string>(
     if (found === undefined) throw new Error(`there is no ${word}; there are ${known.join(', ')}`);
     return found;
   });
-}
-
-function say(line: string): void {
-  if (process.stdout.isTTY) process.stdout.write('\r\x1b[K');
-  process.stdout.write(`${line}\n`);
-}
-
-/** One line that the next one replaces; nothing where nobody watches. */
-function progress(line: string): void {
-  if (process.stdout.isTTY) process.stdout.write(`\r\x1b[K${line.slice(0, 100)}`);
 }

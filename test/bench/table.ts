@@ -1,8 +1,8 @@
 // The results for the terminal: a block of lines for each cell, then the verdict.
 
+import type { Named } from './contender';
 import { isReached } from './findings';
 import type { Finding } from './findings';
-import type { Place } from './place';
 import { ratio, summaryOf } from './summary';
 import type { CellResult } from './tournament';
 
@@ -43,9 +43,8 @@ export function findingLines(findings: readonly Finding[]): readonly string[] {
 }
 
 /** Who took part with which settings. */
-export function settingsLines(places: readonly Pick<Place, 'contenders'>[]): readonly string[] {
-  const all = new Map(places.flatMap((place) => place.contenders.map((c) => [c.name, c.settings])));
-  return [...all].map(([name, settings]) => `  ${name.padEnd(NAME_WIDTH)}${settings}`);
+export function settingsLines(contenders: readonly Named[]): readonly string[] {
+  return contenders.map(({ name, settings }) => `  ${name.padEnd(NAME_WIDTH)}${settings}`);
 }
 
 /** How far the figures can be trusted. */
@@ -63,10 +62,10 @@ function times(value: number | undefined, contender: string): string {
   return value === undefined || contender === 'blkmirror' ? '' : `${value.toFixed(2)} x`;
 }
 
-function whole(value: number): string {
+export function whole(value: number): string {
   return Math.round(value).toLocaleString('en-US');
 }
 
-function short(value: number): string {
+export function short(value: number): string {
   return value >= 100 ? whole(value) : value.toFixed(2);
 }

@@ -1,13 +1,12 @@
 // What the cells are to reach beside the peers and the limit, as ratios of medians of one run.
 
 import type { Finding } from './findings';
-import type { PlaceName } from './place';
 import { ratio, summaryOf } from './summary';
 import type { CellResult } from './tournament';
 
 interface Target {
   readonly cell: string;
-  readonly places: readonly PlaceName[];
+  readonly places: readonly string[];
   readonly to: string;
   readonly ratio: number;
 }

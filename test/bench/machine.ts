@@ -1,0 +1,30 @@
+// What both benchmarks' commands share: machine and command in a line, a number from the command
+// line, and the terminal.
+
+import { cpus, release } from 'node:os';
+
+export function machineLine(versions: readonly string[] = []): string {
+  const model = cpus()[0]?.model ?? 'unknown processor';
+  return [`${cpus().length} x ${model}`, `Linux ${release()}`, ...versions].join(', ');
+}
+
+/** As a report names it. */
+export function commandLine(script: string, args: readonly string[]): string {
+  return ['npm run', script, ...(args.length > 0 ? ['--', ...args] : [])].join(' ');
+}
+
+export function positive(text: string | undefined, otherwise: number): number {
+  const value = text === undefined ? otherwise : Number(text);
+  if (Number.isInteger(value) && value > 0) return value;
+  throw new Error(`"${text ?? ''}" is not a number above 0`);
+}
+
+export function say(line: string): void {
+  if (process.stdout.isTTY) process.stdout.write('\r\x1b[K');
+  process.stdout.write(`${line}\n`);
+}
+
+/** One line that the next one replaces; nothing where nobody watches. */
+export function progress(line: string): void {
+  if (process.stdout.isTTY) process.stdout.write(`\r\x1b[K${line.slice(0, 100)}`);
+}
