@@ -4,11 +4,12 @@
 // `-- --session` keeps a pair running, `-- --on GUEST COMMANDS` (or --off, --reboot, --power-on,
 // --put FILE) works in it; see HACKING.md. Runs after setup.mjs --for-vm.
 
-import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { guestFiles } from './lib/guestFiles.mjs';
 import { guestImage } from './lib/guestImage.mjs';
-import { npmBin, root, run, runQuietly } from './lib/tools.mjs';
+import { npmBin, root, run } from './lib/tools.mjs';
 
 const require = createRequire(import.meta.url);
 require('../test/sim/loader.cjs');
@@ -20,17 +21,6 @@ const REQUESTS = { on: 'run', off: 'off', 'power-on': 'on', reboot: 'reboot', pu
 
 function say(line) {
   process.stdout.write(`${line}\n`);
-}
-
-/** What the guests see: this tree's package. */
-function guestFiles() {
-  const content = join(FOLDER, 'files');
-  rmSync(content, { recursive: true, force: true });
-  mkdirSync(content, { recursive: true });
-  if (runQuietly(process.execPath, ['scripts/deb.mjs']) !== 0) throw new Error('no package');
-  const out = join(root, 'packaging/out');
-  for (const name of readdirSync(out)) cpSync(join(out, name), join(content, name));
-  return content;
 }
 
 /** Jest's exit status is not asked: its report says more. */
@@ -67,7 +57,7 @@ async function main(args) {
   const { withGuests } = require('../test/vm/support/main.ts');
   const wanted = {
     folder: guestImage(say),
-    content: guestFiles(),
+    content: guestFiles(join(FOLDER, 'files')),
     logs: join(FOLDER, 'logs'),
     full,
     session: args.includes('--session') ? SESSION : undefined,

@@ -20,6 +20,8 @@ import { Qmp } from './qmp';
 const COMMAND_DEADLINE_MS = 120_000;
 const BOOT_DEADLINE_MS = 240_000;
 const BACKING_DISK = '96M';
+/** As long as nobody asks for more. */
+const MEMORY_MIB = 768;
 
 export interface GuestOptions {
   readonly image: Image;
@@ -30,6 +32,8 @@ export interface GuestOptions {
   readonly folder: string;
   /** The disk that its own lies over, and the memory that goes with it, where there is one. */
   readonly base: Base;
+  /** Other than what saved states have: it boots. */
+  readonly memoryMib?: number;
 }
 
 export class Guest {
@@ -47,7 +51,7 @@ export class Guest {
 
   /** With a fresh disk; not switched on. */
   static async create(options: GuestOptions): Promise<Guest> {
-    const { image, name, other, folder, base } = options;
+    const { image, name, other, folder, base, memoryMib } = options;
     const machine = {
       image,
       folder,
@@ -55,7 +59,8 @@ export class Guest {
       rootDisk: join(folder, `${name}.qcow2`),
       backingDisk: join(folder, `${name}.backing`),
       network: { own: join(folder, `${name}.net`), other: join(folder, `${other}.net`) },
-      resumeFrom: base.memory,
+      resumeFrom: memoryMib === undefined ? base.memory : undefined,
+      memoryMib: memoryMib ?? MEMORY_MIB,
     };
     const overlay = ['create', '-q', '-f', 'qcow2', '-b', base.disk, '-F', base.format];
     await runOk('qemu-img', [...overlay, machine.rootDisk]);

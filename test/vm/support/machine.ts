@@ -25,6 +25,7 @@ export interface Machine {
   readonly network: { readonly own: string; readonly other: string };
   /** A saved state to go on from, instead of booting. */
   readonly resumeFrom: string | undefined;
+  readonly memoryMib: number;
 }
 
 /** The wire between the guests carries Ethernet frames as datagrams of Unix sockets. */
@@ -38,7 +39,7 @@ export function qemuArguments(machine: Machine): string[] {
   return [
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-machine', 'pc'],
     ...['-accel', image.accelerator === 'kvm' ? 'kvm' : 'tcg,thread=multi'],
-    ...['-cpu', 'max', '-smp', '2', '-m', '768'],
+    ...['-cpu', 'max', '-smp', '2', '-m', String(machine.memoryMib)],
     ...['-kernel', image.kernel, '-initrd', image.initrd],
     ...['-append', 'root=/dev/vda rw console=ttyS0 net.ifnames=0 quiet panic=30'],
     ...disk('root', machine.rootDisk, 'qcow2', 'off'),
