@@ -77,7 +77,9 @@ async function makeInstalled(
   const guest = await Guest.create({ image, ...names, folder: making, base: booted });
   try {
     await guest.start();
-    const script = `${INSTALL} && systemctl stop blkmirrord && umount /mnt && sync`;
+    // A first command keeps what was compiled of it for those of the tests.
+    const first = 'blkmirror status';
+    const script = `${INSTALL} && ${first} && systemctl stop blkmirrord && umount /mnt && sync`;
     await guest.runOk(script, { deadlineMs: INSTALL_DEADLINE_MS });
     await guest.saveAndEnd(join(making, 'memory'));
     renameSync(making, kept);
