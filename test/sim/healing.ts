@@ -315,8 +315,10 @@ function unblock(story: Story, machine: Machine, other: Machine, round: number):
   const own = machine.state?.diskState;
   // Its Outdated copy is all there is: it is taken by force, when nobody is Primary.
   if (own === 'Outdated' && other.isPrimary) demote(story, other);
+  const { diskState, reason } = machine.peer(other);
+  // Attached again, and the copy that served it may have lost what clients have seen.
+  if (own === 'Negotiating' && reason.includes('demote the Primary')) demote(story, machine);
   if (own !== 'Inconsistent') return;
-  const { diskState } = machine.peer(other);
   if (diskState === 'UpToDate' || diskState === 'Consistent') {
     if (machine.isPrimary) demote(story, machine);
     else takeBack(story, machine, 0);
