@@ -171,12 +171,13 @@ class History {
     if (action.fault) story.faults.set(action.name, (story.faults.get(action.name) ?? 0) + 1);
   }
 
-  /** A clean end leaves nothing to be recovered. Who is shot on the way has not had one. */
+  /** A clean end leaves nothing to be recovered. Who is shot, on the way or before, has none. */
   private end(): void {
     const { story, cluster } = this;
     const clean = new Set<Machine>();
     for (const machine of cluster.machines) {
       story.crew.leave(machine);
+      if (!machine.alive) continue;
       const end = machine.end().then(() => clean.add(machine));
       // The end of a process that died on the way never comes.
       story.order(end);
