@@ -322,7 +322,7 @@ function unblock(story: Story, machine: Machine, other: Machine, round: number):
   if (diskState === 'UpToDate' || diskState === 'Consistent') {
     if (machine.isPrimary) demote(story, machine);
     else takeBack(story, machine, 0);
-  } else if (round % 3 === 2 && story.primaries.length === 0) {
+  } else if (diskState !== 'Outdated' && round % 3 === 2 && story.primaries.length === 0) {
     promoteByForce(story, machine);
   }
 }

@@ -131,6 +131,29 @@ test(
 );
 
 test(
+  'beside an Inconsistent copy the Outdated one is taken, as the reason says',
+  outside(() => {
+    const story = mirror(16, SMALL);
+    const { world } = story.cluster;
+    const [alpha, beta] = pair(story);
+    story.crash(beta, 'power');
+    write(story, 300);
+    story.boot(beta);
+    until(story, () => beta.isUp && beta.peer(alpha).replicationState === 'SyncTarget');
+    world.setCut(alpha.node, beta.node, true);
+    world.setCut(beta.node, alpha.node, true);
+    until(story, () => alpha.peer(beta).connectionState !== 'Connected');
+    demote(story, alpha);
+    run(story, alpha, 'outdate', () => alpha.resource.outdate());
+    world.setCut(alpha.node, beta.node, false);
+    world.setCut(beta.node, alpha.node, false);
+    until(story, () => /take it with promote --force there/.test(beta.peer(alpha).reason));
+    compare(story);
+    expect(alpha.isPrimary).toBe(true);
+  }),
+);
+
+test(
   'a Primary attaches its disk again when the copy that served it has lost its power',
   outside(() => {
     const story = mirror(8, SMALL);
