@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { repository } from '../support/systemProcess';
 import { eventually } from './support/deadline';
 import type { Guest } from './support/guest';
-import { configure, inSync, inSyncPrimary, property } from './support/mirror';
+import { configure, inSyncPrimary, property, rejoined } from './support/mirror';
 import { guestPair } from './support/pair';
 
 const EXAMPLE = readFileSync(join(repository, 'packaging/heartbeat/haresources.example'), 'utf8');
@@ -66,7 +66,7 @@ step('the failed node comes back as Secondary and resyncs', async () => {
   const { alpha } = pair();
   await alpha.powerOn();
   await alpha.runOk('systemctl start heartbeat');
-  await inSync(alpha, 'r0');
+  await rejoined(alpha, pair().beta, 'r0');
   expect(await property(alpha, 'r0', 'Role')).toBe('Secondary');
   expect(await pair().beta.runOk('cat /data/file')).toBe('two');
 });

@@ -86,6 +86,23 @@ export function inSync(guest: Guest, name: string, deadlineMs = SYNC_DEADLINE_MS
   );
 }
 
+/** `guest` has come back, and has what it missed: so says the other node. */
+export function rejoined(guest: Guest, other: Guest, name: string): Promise<true> {
+  const path = `/org/blkmirror/Mirror1/devices/${name}/peers/${guest.name}`;
+  const script =
+    `busctl get-property org.blkmirror.Mirror1 ${path} org.blkmirror.Mirror1.Peer ` +
+    'ReplicationState DiskState OutOfSyncBytes';
+  return eventually(
+    `${name} to be in sync on ${guest.name} again`,
+    async () => {
+      const { stdout } = await other.run(script);
+      return stdout.trim() === 's "Established"\ns "UpToDate"\nt 0' ? true : undefined;
+    },
+    SYNC_DEADLINE_MS,
+    1000,
+  );
+}
+
 /** The resources on both, up and in sync, Primary on alpha. The unit of the first is enabled. */
 export async function inSyncPrimary(pair: GuestPair, ...names: string[]): Promise<void> {
   const each = names.map((name) => `blkmirror create-md ${name}`).join(' && ');
