@@ -150,6 +150,8 @@ export class Checker implements Observer {
     const copy = this.branches.see(machine);
     const copying = this.copying.get(machine);
     this.copying.delete(machine);
+    // So was an end that its disk did not take down: rule 7 goes by the flags.
+    copy.crashed ||= machine.metadata().crashed;
     if (copying === undefined || !machine.metadata().consistent) return;
     // With the generation of its source it would have finished.
     if (copying.before === copy.uuid) {
