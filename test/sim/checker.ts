@@ -9,7 +9,7 @@ import type { DeviceChange } from '../../src/resource/device';
 import { isTarget } from '../../src/rules/transitions';
 import { Branches } from './branches';
 import type { Copy } from './branches';
-import { MOST_US } from './cluster';
+import { DISK, MOST_US } from './cluster';
 import type { Cluster, Observer } from './cluster';
 import type { Machine } from './machine';
 import { isAutomatic } from './policies';
@@ -74,7 +74,7 @@ export class Checker implements Observer {
     try {
       const { resync } = plan;
       this.cluster.say(`${machine.name} establishes with ${peer.name}: ${resync}`);
-      if (plan.peerDiskless) this.note('serves a diskless Primary');
+      if (plan.peerDiskless) this.serves(machine, peer);
       if (plan.resync === 'target') this.resyncBegins(machine, peer);
       else if (plan.resync === 'none' && hasBothDisks(machine, plan)) this.agrees(machine, peer);
     } catch (error) {
@@ -250,6 +250,18 @@ export class Checker implements Observer {
     // In A a crashed Primary is the source, whatever its power cost it.
     copy.weak = weak && !(held && this.protocol !== 'A');
     copy.crashed = false;
+  }
+
+  /** From here on this copy is what the clients of a Primary without a disk see. */
+  private serves(machine: Machine, primary: Machine): void {
+    this.note('serves a diskless Primary');
+    const { branch } = this.branches.copy(primary);
+    const wrong = this.cluster.world.model.checkCopy(branch, machine.node, DISK);
+    if (wrong !== '') {
+      throw new Violation(`${machine.name} serves ${primary.name}, but it lacks: ${wrong}`);
+    }
+    const copy = this.branches.see(machine);
+    if (copy.branch !== branch) this.branches.place(copy, branch);
   }
 
   /** One end may still find that the other's copy went on meanwhile, and end the connection. */

@@ -31,3 +31,26 @@ test(
     compare(story);
   }),
 );
+
+test(
+  'a copy that serves a Primary without a disk goes on with what its clients write',
+  outside(() => {
+    const story = mirror(14, SMALL);
+    const { world } = story.cluster;
+    const [alpha, beta] = pair(story);
+    write(story, 100);
+    demote(story, alpha);
+    world.setCut(alpha.node, beta.node, true);
+    until(story, () => beta.peer(alpha).connectionState !== 'Connected');
+    run(story, alpha, 'promote', () => alpha.resource.promote({ force: false }));
+    story.crew.expectErrors(alpha);
+    run(story, alpha, 'detach', () => alpha.resource.detach({ force: true }));
+    world.setCut(alpha.node, beta.node, false);
+    until(story, () => alpha.peer(beta).replicationState === 'Established');
+    write(story, 100);
+    story.crash(alpha, 'process');
+    run(story, beta, 'promote', () => beta.resource.promote({ force: false }));
+    story.boot(alpha);
+    compare(story);
+  }),
+);
