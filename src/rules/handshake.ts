@@ -134,9 +134,13 @@ function serveOrWaitForDisk({ own, peer, protocol }: Meeting): Verdict | undefin
   return lacks ? { kind: 'waits', why: 'lostWrites' } : { kind: 'served', who: served };
 }
 
-/** Its clients have seen what a crash since may have cost the copy. */
+/**
+ * Its clients have seen what a crash since may have cost the copy: also what was never
+ * acknowledged, where the copy crashed as Primary and this one took its place.
+ */
 function mayLackSinceMet(copy: Identity, primary: Identity, protocol: Protocol): boolean {
-  return mayLack(copy, protocol) && copy.generation !== primary.rememberedGeneration;
+  if (copy.generation === primary.rememberedGeneration) return false;
+  return mayLack(copy, protocol) || copy.crashedPrimary;
 }
 
 function whoIsServed(own: Identity, peer: Identity): Side | undefined {

@@ -54,3 +54,26 @@ test(
     compare(story);
   }),
 );
+
+test(
+  'a crashed Primary does not serve the one that took its place and has lost its disk',
+  outside(() => {
+    const story = mirror(15, SMALL);
+    const [alpha, beta] = pair(story);
+    // What its clients asked for last reaches its peer, but not its own disk.
+    alpha.node.setDisk(DISK, { latencyUs: [2000, 4000] });
+    story.crew.grant(100);
+    story.cluster.pass(20_000);
+    story.crash(alpha, 'process');
+    until(story, () => beta.peer(alpha).connectionState !== 'Connected');
+    run(story, beta, 'promote', () => beta.resource.promote({ force: false }));
+    story.crew.expectErrors(beta);
+    run(story, beta, 'detach', () => beta.resource.detach({ force: true }));
+    story.boot(alpha);
+    until(story, () => alpha.isUp && beta.peer(alpha).connectionState === 'Connected');
+    expect(beta.peer(alpha).reason).toMatch(
+      /may lack writes that clients of the Primary have seen/,
+    );
+    compare(story);
+  }),
+);

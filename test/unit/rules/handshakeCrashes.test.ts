@@ -67,6 +67,18 @@ const CASES: readonly Case[] = [
     ['C'],
   ],
   [
+    'a Primary without a disk, and a copy whose own clients wrote when it was killed',
+    identity({ ...primary, diskState: 'Diskless', exposedUuid: a }),
+    identity({ generation: 6n, crashed: true, crashedPrimary: true }),
+    { kind: 'waits', why: 'lostWrites' },
+  ],
+  [
+    'a Primary without a disk, and a copy that was Primary and has met it since',
+    identity({ ...primary, diskState: 'Diskless', exposedUuid: a }),
+    identity({ crashed: true, crashedPrimary: true }),
+    { kind: 'served', who: 'own' },
+  ],
+  [
     'a Primary without a disk, and a copy that missed writes',
     identity({ ...primary, diskState: 'Diskless', exposedUuid: a, outOfSyncBytes: 4096n }),
     identity(),
