@@ -435,6 +435,32 @@ void Model::rebase_block(Model& to, uint64_t number, uint32_t tag, bool unflushe
   if (!certain) to.volatile_.push_back(shown);
 }
 
+std::string Model::admit(const io::SimDisk& disk, const Model& from) {
+  BM_ASSERT(from.bytes_ == bytes_);
+  BM_ASSERT(from.last_tag_ == last_tag_);
+  std::string wrong;
+  each_block(disk, [&](uint64_t block, const std::byte* data) {
+    if (allowed(block, data, kAlive)) return true;
+    if (!from.allowed(block, data, kAlive)) {
+      wrong = from.explain(block, data);
+      return false;
+    }
+    add_alternative(block, tag_of(data, block));
+    return true;
+  });
+  return wrong;
+}
+
+// Beside what is shown, until something is written there.
+void Model::add_alternative(uint64_t number, uint32_t tag) {
+  BM_ASSERT(number < blocks_.size());
+  BM_ASSERT(tag <= *last_tag_);
+  Block& block = blocks_[number];
+  if (!block.is_known()) add_version(block.open, {kAlive, kNothing, kNone, 0, 0});
+  writes_.push_back({1, 1, static_cast<uint32_t>(number), 1, tag, false});
+  add_version(block.open, {kAlive, static_cast<WriteId>(writes_.size() - 1), kNone, 0, 0});
+}
+
 std::unique_ptr<Model> Model::clone() const {
   std::unique_ptr<Model> made(new Model(*this));
   made->reads_.clear();

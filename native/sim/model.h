@@ -90,6 +90,10 @@ class Model {
   // not on its medium may fall back to what is known here. Null when a block was never written
   // by anybody; then `wrong` says which.
   std::unique_ptr<Model> rebase(const io::SimDisk& disk, std::string& wrong) const;
+  // Another copy goes along on this branch, which began with one of `from`. Where the two differ it
+  // shows what `from` could not tell from the other's: that is allowed here, too. Empty, or what is
+  // wrong.
+  std::string admit(const io::SimDisk& disk, const Model& from);
   // A copy that goes on alone: empty, or what it lacks of what it must hold.
   std::string check_held(const io::SimDisk& disk, const HeldBefore& held) const;
   // As it is now. Nothing may be in flight.
@@ -145,6 +149,7 @@ class Model {
   uint32_t generation_of(uint64_t uuid) const;
   uint32_t current() const { return static_cast<uint32_t>(generations_.size() - 1); }
   uint64_t moment_of(const io::SimDisk& disk) const;
+  void add_alternative(uint64_t block, uint32_t tag);
   void rebase_block(Model& to, uint64_t block, uint32_t tag, bool unflushed,
                     std::vector<WriteId>& known) const;
 

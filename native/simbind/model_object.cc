@@ -14,6 +14,7 @@ Napi::Function ModelObject::define(Napi::Env env) {
                          InstanceMethod("failOver", &Self::fail_over),
                          InstanceMethod("settle", &Self::settle),
                          InstanceMethod("fork", &Self::fork),
+                         InstanceMethod("admit", &Self::admit),
                          InstanceMethod("knows", &Self::knows),
                          InstanceMethod("acknowledgedAfter", &Self::acknowledged_after),
                          InstanceMethod("discard", &Self::discard),
@@ -118,6 +119,15 @@ Napi::Value ModelObject::fork(const Napi::CallbackInfo& info) {
     return Napi::Number::New(env, double(number_at(info, 0)));
   }
   return Napi::Number::New(env, holder_->world->add_branch(std::move(made)));
+}
+
+// (branch, from, node, path) → what is wrong
+Napi::Value ModelObject::admit(const Napi::CallbackInfo& info) {
+  sim::Model* model = branch_at(info, 0);
+  const sim::Model* from = model == nullptr ? nullptr : branch_at(info, 1);
+  const io::SimDisk* disk = from == nullptr ? nullptr : disk_at(info, 2);
+  if (disk == nullptr) return info.Env().Undefined();
+  return Napi::String::New(info.Env(), model->admit(*disk, *from));
 }
 
 // (branch, uuid) → whether

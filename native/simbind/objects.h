@@ -105,6 +105,7 @@ class ModelObject final : public Napi::ObjectWrap<ModelObject> {
   Napi::Value fail_over(const Napi::CallbackInfo& info);
   void settle(const Napi::CallbackInfo& info);
   Napi::Value fork(const Napi::CallbackInfo& info);
+  Napi::Value admit(const Napi::CallbackInfo& info);
   Napi::Value knows(const Napi::CallbackInfo& info);
   Napi::Value acknowledged_after(const Napi::CallbackInfo& info);
   void discard(const Napi::CallbackInfo& info);

@@ -9,6 +9,7 @@ import { present } from '../../src/model/assert';
 import { DISK } from './cluster';
 import type { Machine } from './machine';
 import type { Branch, SimModel } from './simAddon';
+import { Violation } from './violation';
 
 interface Fork {
   readonly parent: Branch;
@@ -94,6 +95,17 @@ export class Branches {
     this.forks.set(branch, { parent: copy.branch, uuid });
     this.place(copy, branch);
     return branch;
+  }
+
+  /**
+   * The copy goes along on a branch that was just forked, though a write that a disk refused
+   * (on-io-error = pass_on) parts it from the one that was promoted: of such a write nobody was
+   * told that it is there, nor that it is not.
+   */
+  admit(machine: Machine, branch: Branch): void {
+    const copy = this.copy(machine);
+    const wrong = this.model.admit(branch, copy.branch, machine.node, DISK);
+    if (wrong !== '') throw new Violation(`${copy.name} goes along, but it lacks: ${wrong}`);
   }
 
   /** The copy holds all of that branch. */

@@ -322,6 +322,8 @@ export class Checker implements Observer {
   private takeAlong(machine: Machine, other: Machine, branch: Branch): void {
     const copy = this.branches.copy(other);
     if (this.together.has(pair(machine, other)) && machine.feeds(other) && !copy.mixed) {
+      const marked = machine.outOfSyncBytes(other) + other.outOfSyncBytes(machine);
+      if (marked > 0) this.branches.admit(other, branch);
       this.branches.place(copy, branch);
     }
     const source = this.liveSource(machine);

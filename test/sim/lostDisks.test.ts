@@ -77,3 +77,28 @@ test(
     compare(story);
   }),
 );
+
+test(
+  'a failed write shows on one copy, and not on the one that goes on later',
+  outside(() => {
+    const options = {
+      'resource.device': 'none',
+      'net.timeout-ms': 500,
+      'disk.on-io-error': 'pass_on',
+    };
+    const story = mirror(16, { ...SMALL, metaDisk: '/meta', options });
+    const [alpha, beta] = pair(story);
+    story.crew.expectErrors(alpha);
+    alpha.node.setDisk(DISK, { writeErrorRate: 300_000 });
+    write(story, 100);
+    alpha.node.healDisk(DISK);
+    demote(story, alpha);
+    expect(alpha.outOfSyncBytes(beta)).toBeGreaterThan(0);
+    run(story, beta, 'promote', () => beta.resource.promote({ force: false }));
+    story.crash(beta, 'power');
+    until(story, () => alpha.peer(beta).connectionState !== 'Connected');
+    run(story, alpha, 'promote', () => alpha.resource.promote({ force: false }));
+    story.boot(beta);
+    compare(story);
+  }),
+);

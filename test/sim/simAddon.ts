@@ -192,6 +192,12 @@ export interface SimModel {
    * power and the branch is forked again (`powerLost`).
    */
   fork(branch: Branch, node: SimNode, path: string, held?: HeldBefore): Branch;
+  /**
+   * Another copy goes along on the branch, which was just forked from `from`. Where the two copies
+   * differ by a write of unknown fate (it was answered with an error), both may be read until the
+   * block is written again. Answers what is wrong, or ''.
+   */
+  admit(branch: Branch, from: Branch, node: SimNode, path: string): string;
   /** Something was acknowledged under this currentUuid, on the branch or before it began. */
   knows(branch: Branch, uuid: bigint): boolean;
   /**
