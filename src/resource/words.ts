@@ -4,7 +4,7 @@
  */
 import type { ErrorCode } from '../model/errors';
 import type { Verdict, WaitReason } from '../rules/handshake';
-import { canBeSource } from '../rules/identity';
+import { canBeSource, hasDisk } from '../rules/identity';
 import type { Identity } from '../rules/identity';
 import type { Yields } from '../rules/splitBrain';
 
@@ -100,14 +100,28 @@ function describeReverted(who: 'own' | 'peer' | 'both', names: Names, copies: Co
     );
   }
   const copy = `reverted: the copy of ${resource} on ${reverted} went back to an older state`;
-  if (canBeSource(who === 'own' ? copies.peer : copies.own)) {
+  const kept = who === 'own' ? copies.peer : copies.own;
+  if (canBeSource(kept)) {
     return `${copy}; run resync ${resource} --full on ${reverted} to take it back`;
   }
+  return `${copy}, and ${describeUnusable(kept, resource, other, reverted)}`;
+}
+
+/** What can be done beside a copy that went back, on the node whose copy is no source. */
+function describeUnusable(kept: Identity, resource: string, other: string, back: string): string {
+  const anew = `run down, create-md --force and up on ${other}`;
+  if (!hasDisk(kept)) {
+    return (
+      `${other} has no disk; run demote and attach on ${other}, then resync ${resource} --full ` +
+      `on ${back}; to go on with the older one, ${anew}`
+    );
+  }
+  const first = kept.role === 'Primary' ? `; run demote on ${other} first` : '';
   return (
-    `${copy}, and the one on ${other} is Inconsistent, so it is no source; to go on with the ` +
-    `older one, run down, create-md --force and up on ${other}; to go on with the one on ` +
+    `the one on ${other} is Inconsistent, so it is no source${first}; to go on with the ` +
+    `older one, ${anew}; to go on with the one on ` +
     `${other} as it is, run promote ${resource} --force there, then resync ${resource} --full on ` +
-    reverted
+    back
   );
 }
 

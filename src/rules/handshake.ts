@@ -130,6 +130,7 @@ function serveOrWaitForDisk({ own, peer, protocol }: Meeting): Verdict | undefin
   const served = whoIsServed(own, peer);
   if (served === undefined) return { kind: 'waits', why: 'noDisk' };
   const [primary, copy] = served === 'own' ? [own, peer] : [peer, own];
+  if (wentBack(copy, primary)) return { kind: 'reverted', who: otherSide(served) };
   const lacks = mayLackSinceMet(copy, primary, protocol);
   return lacks ? { kind: 'waits', why: 'lostWrites' } : { kind: 'served', who: served };
 }

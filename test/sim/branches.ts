@@ -28,6 +28,8 @@ export interface Copy {
   weak: boolean;
   /** It crashed since it was in sync: of two such copies rule 7 takes the last Primary's. */
   crashed: boolean;
+  /** Put back from a snapshot: of its generation it has what there was then. */
+  restored: boolean;
   /** A resync of it has begun and not finished: it holds nothing for certain. */
   mixed: boolean;
   /** Writes were acknowledged on it while it was mixed. */
@@ -55,6 +57,7 @@ export class Branches {
         history: [],
         weak: false,
         crashed: false,
+        restored: false,
         mixed: false,
         servedMixed: false,
         givenUp: false,
@@ -112,7 +115,7 @@ export class Branches {
   place(copy: Copy, branch: Branch): void {
     this.say(`${copy.name} is on branch ${branch} at ${copy.uuid.toString(16)}`);
     copy.branch = branch;
-    copy.mixed = copy.weak = copy.servedMixed = copy.givenUp = false;
+    copy.mixed = copy.weak = copy.restored = copy.servedMixed = copy.givenUp = false;
   }
 
   /** Acknowledged writes that the copy has by its history and the other one has not. */
@@ -132,8 +135,9 @@ export class Branches {
   }
 
   /** What was begun by order and not written under says nothing: the last before it does. */
-  private generationOf({ branch, uuid, history }: Copy): bigint {
-    return [uuid, ...history].find((one) => this.model.knows(branch, one)) ?? uuid;
+  private generationOf({ branch, uuid, history, restored }: Copy): bigint {
+    const known = [uuid, ...history].filter((one) => this.model.knows(branch, one));
+    return restored ? (known.find((one) => one !== uuid) ?? 0n) : (known[0] ?? uuid);
   }
 
   /** Its own place and, for each branch it descends from, where it left that. */

@@ -104,7 +104,8 @@ export class Checker implements Observer {
   /** What is known of a copy whose node is down; undefined: not all of it. */
   tryKeep(machine: Machine): Copy | undefined {
     const copy = this.branches.copy(machine);
-    return this.copying.has(machine) ? undefined : { ...copy, crashed: true, weak: true };
+    const kept = { ...copy, crashed: true, weak: true, restored: true };
+    return this.copying.has(machine) ? undefined : kept;
   }
 
   /** The copy is again what it was when that was kept, on its medium. */

@@ -102,3 +102,35 @@ test(
     compare(story);
   }),
 );
+
+/** A power failure, as a disk image keeps it; the node is up again afterwards. */
+function keepCopy(story: Story, machine: Machine): () => void {
+  story.crash(machine, 'power');
+  const copy = present(story.checker.tryKeep(machine), 'all of it is known');
+  const snapshot = machine.node.snapshotDisk(DISK);
+  story.boot(machine);
+  return () => {
+    story.crash(machine, 'power');
+    machine.node.restoreDisk(DISK, snapshot);
+    story.checker.restored(machine, copy);
+    story.boot(machine);
+  };
+}
+
+test(
+  'a copy that went back to an older state does not serve a Primary without a disk',
+  outside(() => {
+    const story = mirror(17, SMALL);
+    const [alpha, beta] = pair(story);
+    write(story, 100);
+    const restore = keepCopy(story, beta);
+    heal(story);
+    write(story, 100);
+    story.crew.expectErrors(alpha);
+    run(story, alpha, 'detach', () => alpha.resource.detach({ force: false }));
+    restore();
+    until(story, () => alpha.peer(beta).connectionState === 'StandAlone');
+    expect(alpha.peer(beta).reason).toMatch(/on beta went back .* run demote and attach on alpha/);
+    compare(story);
+  }),
+);

@@ -79,6 +79,12 @@ const CASES: readonly Case[] = [
     { kind: 'served', who: 'own' },
   ],
   [
+    'a Primary without a disk, and a copy that was put back from a snapshot',
+    identity({ ...primary, diskState: 'Diskless', exposedUuid: a, rememberedGeneration: 6n }),
+    identity({ generation: 6n, metGeneration: 5n, crashed: true }),
+    { kind: 'reverted', who: 'peer' },
+  ],
+  [
     'a Primary without a disk, and a copy that missed writes',
     identity({ ...primary, diskState: 'Diskless', exposedUuid: a, outOfSyncBytes: 4096n }),
     identity(),
