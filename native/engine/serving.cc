@@ -134,8 +134,7 @@ void Serving::server_stopped(void* owner) {
   clients_changed(owner);
   // With no copy in reach there is none to flush, and whoever has the data flushes it itself.
   if (!serving.flush_wanted_ || !serving.parts_.access.usable()) {
-    serving.step_ = Step::kOff;
-    serving.finish(0, "");
+    serving.end(0, "");
     return;
   }
   serving.step_ = Step::kFlushing;
@@ -145,8 +144,15 @@ void Serving::server_stopped(void* owner) {
 void Serving::flushed(nbd::Piece& piece, int error) {
   auto& serving = *static_cast<Serving*>(piece.owner);
   BM_ASSERT(serving.step_ == Step::kFlushing);
-  serving.step_ = Step::kOff;
-  serving.finish(error, "the copies cannot be flushed");
+  serving.end(error, "the copies cannot be flushed");
+}
+
+// Nobody is served any more: a copy that peers stood in for is one like any other.
+void Serving::end(int error, const char* what) {
+  BM_ASSERT(step_ == Step::kStopping || step_ == Step::kFlushing);
+  step_ = Step::kOff;
+  if (parts_.attach.held()) parts_.attach.release();
+  finish(error, what);
 }
 
 void Serving::finish(int error, const char* what) {

@@ -5,8 +5,9 @@
 import { MirrorError, toMirrorError } from '../model/errors';
 import { DEVICE_TIMEOUT_MS } from '../model/limits';
 import { JUST_CREATED_UUID } from '../model/states';
-import type { NodeName, Uuid } from '../model/states';
+import type { DiskState, NodeName, Uuid } from '../model/states';
 import type { Metadata, MetadataPatch, Slot } from '../plane/plane';
+import { diskStateOf } from '../rules/diskState';
 import { judgeOutdating } from '../rules/outdating';
 import { judgePromotion } from '../rules/promotion';
 import type { PromotionAnswer } from '../rules/promotion';
@@ -75,7 +76,14 @@ export class RoleCommands {
     }
     await this.core.kernel.detach();
     if (this.core.hasDisk) await this.core.updateMetadata({ primaryIndicator: false });
-    this.core.gate.propose({ role: 'Secondary' });
+    this.core.gate.propose({ role: 'Secondary', ...this.settledCopy() });
+  }
+
+  /** A copy that waited for a peer to fill it, under clients that it was not to be shown to. */
+  private settledCopy(): { readonly diskState?: DiskState } {
+    const { gate, device } = this.core;
+    const waited = gate.snapshot().diskState === 'Negotiating';
+    return waited ? { diskState: diskStateOf(device.metadata()) } : {};
   }
 
   /** Durable when it returns. @throws InvalidArgs, NotUpToDate, NotAttached */

@@ -283,6 +283,8 @@ function takeBackReverted(story: Story, machine: Machine, other: Machine, round:
 function chooseCopy(story: Story, machine: Machine, other: Machine): void {
   if (machine.peer(other).reason.includes(`on ${machine.name} went back`)) {
     takeBack(story, machine, ROUNDS);
+  } else if (machine.isPrimary) {
+    demote(story, machine);
   } else if (machine.state?.diskState !== 'Inconsistent') {
     connect(story, machine);
   } else if (story.dice.oneIn(2)) {

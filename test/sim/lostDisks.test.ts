@@ -134,3 +134,30 @@ test(
     compare(story);
   }),
 );
+
+test(
+  'a copy goes back to an older state while a Primary attaches its disk again to be filled from it',
+  outside(() => {
+    const story = mirror(18, SMALL);
+    const [alpha, beta] = pair(story);
+    write(story, 100);
+    const restore = keepCopy(story, beta);
+    heal(story);
+    story.crew.expectErrors(alpha);
+    run(story, alpha, 'detach', () => alpha.resource.detach({ force: false }));
+    write(story, 100);
+    story.order(alpha.command('attach', () => alpha.resource.attach()));
+    until(story, () => alpha.state?.diskState === 'Negotiating');
+    restore();
+    until(story, () => alpha.peer(beta).connectionState === 'StandAlone');
+    expect(alpha.peer(beta).reason).toMatch(/on beta went back .* run demote on alpha first/);
+    demote(story, alpha);
+    expect(alpha.state?.diskState).toBe('Inconsistent');
+    run(story, alpha, 'promote --force', () => alpha.resource.promote({ force: true }));
+    write(story, 100);
+    giveUp(story, beta, () =>
+      beta.command('resync --full', () => beta.resource.resync({ full: true })),
+    );
+    compare(story);
+  }),
+);
