@@ -93,7 +93,8 @@ export class Branches {
     const copy = this.copy(machine);
     const { lagging } = this;
     const uuid = this.generationOf(copy);
-    const held = checked ? { uuid, powerLost: copy.weak, lagging } : undefined;
+    const whole = this.wholeGenerationOf(copy);
+    const held = checked ? { uuid: whole, powerLost: copy.weak, lagging } : undefined;
     const branch = this.model.fork(copy.branch, machine.node, DISK, held);
     this.forks.set(branch, { parent: copy.branch, uuid });
     this.place(copy, branch);
@@ -135,9 +136,15 @@ export class Branches {
   }
 
   /** What was begun by order and not written under says nothing: the last before it does. */
-  private generationOf({ branch, uuid, history, restored }: Copy): bigint {
-    const known = [uuid, ...history].filter((one) => this.model.knows(branch, one));
-    return restored ? (known.find((one) => one !== uuid) ?? 0n) : (known[0] ?? uuid);
+  private generationOf({ branch, uuid, history }: Copy): bigint {
+    return [uuid, ...history].find((one) => this.model.knows(branch, one)) ?? uuid;
+  }
+
+  /** All that was acknowledged up to here it has. */
+  private wholeGenerationOf(copy: Copy): bigint {
+    const { branch, uuid, history, restored } = copy;
+    if (!restored) return this.generationOf(copy);
+    return history.find((one) => one !== uuid && this.model.knows(branch, one)) ?? 0n;
   }
 
   /** Its own place and, for each branch it descends from, where it left that. */
