@@ -220,6 +220,7 @@ engine::EstablishPlan plan_of(const Napi::Object& object) {
   if (role == "source") plan.resync = engine::ResyncRole::kSource;
   if (role == "target") plan.resync = engine::ResyncRole::kTarget;
   plan.exchange_bitmaps = flag_of(object, "exchangeBitmaps");
+  plan.compare = flag_of(object, "compare");
   plan.peer_diskless = flag_of(object, "peerDiskless");
   plan.peer_current_uuid = bigint_of(object.Get("peerCurrentUuid"));
   plan.peer_history = bigints_of(object.Get("peerHistoryUuids"));

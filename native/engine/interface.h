@@ -68,6 +68,7 @@ enum class ResyncRole : uint8_t { kNone, kSource, kTarget };
 struct EstablishPlan {
   ResyncRole resync = ResyncRole::kNone;
   bool exchange_bitmaps = false;
+  bool compare = false;        // as target: digests are compared, and what differs is copied
   bool peer_diskless = false;  // a Primary that lost its disk: its reads and writes are served
   uint64_t peer_current_uuid = 0;
   std::vector<uint64_t> peer_history;  // newest first

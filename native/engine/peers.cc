@@ -177,6 +177,7 @@ void Peers::establish(uint32_t slot, uint32_t incarnation, const EstablishPlan& 
     meta::push_history(peer.past, *uuid);
   }
   peer.resync = plan.resync;
+  peer.compare = plan.compare && plan.resync == ResyncRole::kTarget;
   peer.diskless = plan.peer_diskless;
   peer.may_share = true;
   set_receiving(peer, true);
@@ -305,6 +306,10 @@ const char* Peers::dispatch(Peer& peer, const peer::FrameHeader& header,
     case peer::FrameType::kResyncBusy:
       return peer.resync == ResyncRole::kTarget ? parts_.target.on_busy(peer, header.sequence)
                                                 : parts_.source.on_busy(peer, header.sequence);
+    case peer::FrameType::kResyncSum:
+      return parts_.target.on_sum(peer, header, payload);
+    case peer::FrameType::kResyncWanted:
+      return parts_.source.on_wanted(peer, header.sequence);
     case peer::FrameType::kCheckpoint:
       return parts_.source.on_checkpoint();
     case peer::FrameType::kResyncDone:

@@ -25,6 +25,7 @@ struct Peer {
   uint32_t slot = 0;
   std::string name;
   bool configured = false;
+  bool compare = false;    // a resync from it copies only what differs
   bool receiving = false;  // established: with a disk, writes and flushes reach it
   bool diskless = false;   // a Primary without a backing disk: it lacks what it sends
   uint64_t current_uuid = 0;

@@ -2,8 +2,10 @@
 #include "engine/resync_source.h"
 
 #include <cerrno>
+#include <cstring>
 
 #include "base/assert.h"
+#include "base/digest.h"
 #include "base/endian.h"
 #include "engine/parts.h"
 
@@ -68,6 +70,7 @@ const char* ResyncSource::start(Peer& peer, const peer::FrameHeader& header,
   job->peer = &peer;
   job->resync = resync;
   job->cancelled = job->yielded = false;
+  job->compare = resync && (header.flags & peer::kFlagCompare) != 0;
   job->sequence = header.sequence;
   job->range.offset = header.offset;
   job->range.length = length;
@@ -140,9 +143,7 @@ void ResyncSource::answer(Job& job, int error) {
     return;
   }
   if (error == 0) {
-    header.type = job.resync ? peer::FrameType::kResyncData : peer::FrameType::kReadData;
-    header.payload_bytes = job.range.length;
-    link.push_bulk(header, *job.buffer);
+    job.compare ? send_sum(job) : send_data(job);
     job.step = Step::kSent;
     if (!job.resync) finish(job);
   } else if (job.resync) {
@@ -156,6 +157,33 @@ void ResyncSource::answer(Job& job, int error) {
     link.push(header, payload);
     finish(job);
   }
+}
+
+void ResyncSource::send_data(Job& job) {
+  BM_ASSERT(job.range.held);
+  peer::FrameHeader header;
+  header.type = job.resync ? peer::FrameType::kResyncData : peer::FrameType::kReadData;
+  header.sequence = job.sequence;
+  header.offset = job.range.offset;
+  header.payload_bytes = job.range.length;
+  job.peer->link->push_bulk(header, *job.buffer);
+}
+
+// The range stays locked and the buffer kept until the target has compared (rule 12).
+void ResyncSource::send_sum(Job& job) {
+  BM_ASSERT(job.resync);
+  BM_ASSERT(job.range.held);
+  const uint64_t seed = parts_.superblock().current_uuid;
+  const Digest digest = digest_of(seed, job.buffer->data, job.range.length);
+  peer::FrameHeader header;
+  header.type = peer::FrameType::kResyncSum;
+  header.sequence = job.sequence;
+  header.offset = job.range.offset;
+  std::byte payload[8 + kDigestBytes];
+  header.payload_bytes = sizeof payload;
+  store_be64(payload, seed);
+  std::memcpy(payload + 8, digest.data(), digest.size());
+  job.peer->link->push(header, payload);
 }
 
 // May lose the link.
@@ -196,6 +224,22 @@ const char* ResyncSource::on_written(Peer& peer, uint64_t sequence) {
                                                            std::memory_order_relaxed);
   }
   finish(*job);
+  return nullptr;
+}
+
+const char* ResyncSource::on_wanted(Peer& peer, uint64_t sequence) {
+  Job* job = find(peer, sequence);
+  if (job == nullptr || !job->compare) return "a report of a digest that was not sent";
+  job->compare = false;
+  if (job->yielded) {
+    // The target drops the block in any case.
+    send_busy(*job);
+    finish(*job);
+  } else if (peer.link->space() < 2 * peer::kFrameHeaderBytes) {
+    peer.link->lose(peer::LinkLoss::kTimeout, "the peer does not take what is sent");
+  } else {
+    send_data(*job);
+  }
   return nullptr;
 }
 

@@ -38,6 +38,8 @@ class ResyncSource {
   const char* on_read_request(Peer& peer, const peer::FrameHeader& header,
                               std::span<const std::byte> payload);
   const char* on_written(Peer& peer, uint64_t sequence);
+  // What the digest was sent of is not the same there.
+  const char* on_wanted(Peer& peer, uint64_t sequence);
   const char* on_busy(Peer& peer, uint64_t sequence);
   const char* on_checkpoint();
   const char* on_done(Peer& peer, const peer::FrameHeader& header);
@@ -56,6 +58,7 @@ class ResyncSource {
     bool resync = false;     // otherwise a read for a Primary SyncTarget
     bool cancelled = false;  // the connection is gone
     bool yielded = false;    // a write of the target took the range
+    bool compare = false;    // the digest goes first
     uint64_t sequence = 0;
     Buffer* buffer = nullptr;
     RangeEntry range;
@@ -88,6 +91,8 @@ class ResyncSource {
   void lock(Job& job);
   void read(Job& job);
   void answer(Job& job, int error);
+  void send_data(Job& job);
+  void send_sum(Job& job);
   void send_busy(Job& job);
   void finish(Job& job);
   Job* find(Peer& peer, uint64_t sequence);

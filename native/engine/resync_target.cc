@@ -3,6 +3,7 @@
 
 #include <bit>
 #include <cerrno>
+#include <cstring>
 
 #include "base/assert.h"
 #include "base/endian.h"
@@ -31,7 +32,9 @@ void ResyncTarget::begin(Peer& peer) {
     place->superblock.done = superblock_saved;
     for (Request& request : place->requests) {
       request.copy = place.get();
-      request.range.owner = request.heat.owner = request.write.owner = &request;
+      request.range.owner = request.heat.owner = &request;
+      request.read.owner = request.write.owner = &request;
+      request.read.done = compared;
       request.range.granted = range_granted;
       request.heat.done = extent_hot;
       request.write.done = written;
@@ -137,13 +140,14 @@ bool ResyncTarget::ask_next(Copy& copy) {
   copy.sequence += 1;
   copy.in_flight += 1;
   free->used = true;
-  free->arrived = false;
+  free->arrived = free->comparing = false;
   free->sequence = copy.sequence;
   free->sent_us = parts_.io.now_us();
   free->range.offset = range->offset;
   free->range.length = range->length;
   peer::FrameHeader header;
   header.type = peer::FrameType::kResyncRequest;
+  header.flags = copy.peer->compare ? peer::kFlagCompare : 0;
   header.sequence = free->sequence;
   header.offset = range->offset;
   header.payload_bytes = 8;
@@ -168,25 +172,60 @@ const char* ResyncTarget::on_data(Peer& peer, const peer::FrameHeader& header, B
       request->range.length != header.payload_bytes) {
     return "a resync block that was not asked for";
   }
-  if (parts_.failed || parts_.ranges.busy(header.offset, header.payload_bytes)) {
+  if (drop_if_busy(*request)) {
     BufferPool::release(buffer);
-    const uint64_t sequence = request->sequence;
-    release(*request);
-    report(*copy, sequence, peer::FrameType::kResyncBusy);
     return nullptr;
   }
-  request->arrived = true;
-  request->buffer = &buffer;
-  peer.applying += 1;
-  const bool held = parts_.ranges.acquire(request->range);
-  BM_ASSERT(held);
-  const uint64_t extent = header.offset / limits::kExtentBytes;
-  if (parts_.log->hot(extent)) {
-    launch(*request);
-  } else {
-    parts_.log->heat(extent, request->heat);
-  }
+  take(*request, buffer);
   return nullptr;
+}
+
+// A digest under the source's range lock: what is here is read under ours, and compared.
+const char* ResyncTarget::on_sum(Peer& peer, const peer::FrameHeader& header,
+                                 std::span<const std::byte> payload) {
+  Copy* copy = copies_[peer.slot].get();
+  if (copy == nullptr || !copy->active) return "a digest without a resync";
+  Request* request = find(*copy, header.sequence);
+  if (request == nullptr || !peer.compare || request->range.offset != header.offset) {
+    return "a digest that was not asked for";
+  }
+  if (drop_if_busy(*request)) return nullptr;
+  Buffer* buffer = parts_.peer_pool.try_get(request->range.length);
+  if (buffer == nullptr) {
+    want(*request);
+    return nullptr;
+  }
+  request->comparing = true;
+  request->seed = load_be64(payload.data());
+  std::memcpy(request->digest.data(), payload.data() + 8, kDigestBytes);
+  take(*request, *buffer);
+  return nullptr;
+}
+
+// A write overlaps, or the disk has failed: the block is asked for again in the next pass.
+bool ResyncTarget::drop_if_busy(Request& request) {
+  const RangeEntry& range = request.range;
+  if (!parts_.failed && !parts_.ranges.busy(range.offset, range.length)) return false;
+  Copy& copy = *request.copy;
+  const uint64_t sequence = request.sequence;
+  release(request);
+  report(copy, sequence, peer::FrameType::kResyncBusy);
+  return true;
+}
+
+void ResyncTarget::take(Request& request, Buffer& buffer) {
+  BM_ASSERT(!request.arrived);
+  request.arrived = true;
+  request.buffer = &buffer;
+  request.copy->peer->applying += 1;
+  const bool held = parts_.ranges.acquire(request.range);
+  BM_ASSERT(held);
+  const uint64_t extent = request.range.offset / limits::kExtentBytes;
+  if (parts_.log->hot(extent)) {
+    launch(request);
+  } else {
+    parts_.log->heat(extent, request.heat);
+  }
 }
 
 void ResyncTarget::range_granted(RangeEntry& range) {
@@ -211,29 +250,76 @@ void ResyncTarget::launch(Request& request) {
   BM_ASSERT(request.buffer != nullptr);
   BM_ASSERT(parts_.log->hot(request.range.offset / limits::kExtentBytes));
   parts_.cooler.touch(request.range.offset / limits::kExtentBytes);
-  parts_.disk.write(request.range.offset, request.buffer->data, request.range.length, false,
-                    request.write);
+  const RangeEntry& range = request.range;
+  if (request.comparing) {
+    parts_.disk.read(range.offset, request.buffer->data, range.length, request.read);
+  } else {
+    parts_.disk.write(range.offset, request.buffer->data, range.length, false, request.write);
+  }
+}
+
+// What cannot be read differs: writing it may help.
+void ResyncTarget::compared(disk::Job& job, int error) {
+  Request& request = *static_cast<Request*>(job.owner);
+  ResyncTarget& target = *request.copy->target;
+  BM_ASSERT(request.comparing);
+  request.comparing = false;
+  if (!target.still_there(*request.copy)) {
+    target.parts_.ranges.release(request.range);
+    target.release(request);
+    return;
+  }
+  const uint32_t length = request.range.length;
+  if (error == 0 && digest_of(request.seed, request.buffer->data, length) == request.digest) {
+    target.finish_block(request);
+  } else {
+    target.want(request);
+  }
+}
+
+// Nothing is held while the block is on its way: as before any block of a resync.
+void ResyncTarget::want(Request& request) {
+  BM_ASSERT(request.used);
+  BM_ASSERT(!request.comparing);
+  Copy& copy = *request.copy;
+  if (request.arrived) {
+    parts_.ranges.release(request.range);
+    BufferPool::release(*request.buffer);
+    request.buffer = nullptr;
+    request.arrived = false;
+    parts_.peers.finish_applying(*copy.peer);
+  }
+  request.sent_us = parts_.io.now_us();
+  report(copy, request.sequence, peer::FrameType::kResyncWanted);
 }
 
 void ResyncTarget::written(disk::Job& job, int error) {
   Request& request = *static_cast<Request*>(job.owner);
-  Copy& copy = *request.copy;
-  Parts& parts = copy.target->parts_;
-  const RangeEntry& range = request.range;
+  ResyncTarget& target = *request.copy->target;
   if (error != 0) {
-    parts.fail_disk("writing a resync block to the backing disk", error);
-  } else if (copy.target->still_there(copy)) {
-    parts.bitmap->clear(copy.peer->slot, range.offset, range.length);
-    copy.since_checkpoint += range.length;
-    const uint64_t now_us = parts.io.now_us();
-    copy.pace.block_written(now_us, now_us - request.sent_us);
-    parts.stats.peers[copy.peer->slot].resynced_bytes.fetch_add(range.length,
-                                                                std::memory_order_relaxed);
-    copy.target->report(copy, request.sequence, peer::FrameType::kResyncWritten);
+    target.parts_.fail_disk("writing a resync block to the backing disk", error);
   }
-  parts.ranges.release(request.range);
-  copy.target->release(request);
-  if (copy.since_checkpoint >= kCheckpointBytes && parts.cooler.start_checkpoint(copy.peer->slot)) {
+  target.finish_block(request);
+}
+
+// What the source has is here.
+void ResyncTarget::finish_block(Request& request) {
+  Copy& copy = *request.copy;
+  const RangeEntry& range = request.range;
+  BM_ASSERT(range.held);
+  if (still_there(copy)) {
+    parts_.bitmap->clear(copy.peer->slot, range.offset, range.length);
+    copy.since_checkpoint += range.length;
+    const uint64_t now_us = parts_.io.now_us();
+    copy.pace.block_written(now_us, now_us - request.sent_us);
+    parts_.stats.peers[copy.peer->slot].resynced_bytes.fetch_add(range.length,
+                                                                 std::memory_order_relaxed);
+    report(copy, request.sequence, peer::FrameType::kResyncWritten);
+  }
+  parts_.ranges.release(request.range);
+  release(request);
+  if (copy.since_checkpoint >= kCheckpointBytes &&
+      parts_.cooler.start_checkpoint(copy.peer->slot)) {
     copy.since_checkpoint = 0;
   }
 }

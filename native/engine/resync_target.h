@@ -10,8 +10,10 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "base/buffer_pool.h"
+#include "base/digest.h"
 #include "base/limits.h"
 #include "base/list.h"
 #include "disk/backing_disk.h"
@@ -46,6 +48,8 @@ class ResyncTarget {
   // Each returns null, or what is wrong with the frame. on_data takes over the buffer's
   // reference when it returns null.
   const char* on_data(Peer& peer, const peer::FrameHeader& header, Buffer& buffer);
+  const char* on_sum(Peer& peer, const peer::FrameHeader& header,
+                     std::span<const std::byte> payload);
   const char* on_busy(Peer& peer, uint64_t sequence);
   void batch_end();
   uint64_t oldest_us(uint32_t slot);
@@ -57,12 +61,16 @@ class ResyncTarget {
   struct Request {
     Copy* copy = nullptr;
     bool used = false;
-    bool arrived = false;
+    bool arrived = false;    // in work here, under the range lock
+    bool comparing = false;  // what arrived is a digest
+    uint64_t seed = 0;       // of the digest
+    Digest digest{};
     uint64_t sequence = 0;
     uint64_t sent_us = 0;
     Buffer* buffer = nullptr;
     RangeEntry range;
     meta::Waiter heat;
+    disk::Job read;  // to compare
     disk::Job write;
   };
 
@@ -87,6 +95,7 @@ class ResyncTarget {
 
   static void range_granted(RangeEntry& range);
   static void extent_hot(meta::Waiter& waiter, int error);
+  static void compared(disk::Job& job, int error);
   static void written(disk::Job& job, int error);
   static void flushed(disk::Job& job, int error);
   static void bitmap_saved(meta::Waiter& waiter, int error);
@@ -95,7 +104,11 @@ class ResyncTarget {
   void ask(Copy& copy);
   bool ask_next(Copy& copy);
   Request* find(Copy& copy, uint64_t sequence);
+  void take(Request& request, Buffer& buffer);
+  bool drop_if_busy(Request& request);
   void launch(Request& request);
+  void finish_block(Request& request);
+  void want(Request& request);
   void report(Copy& copy, uint64_t sequence, peer::FrameType type);
   void release(Request& request);
   void begin_end(Copy& copy);

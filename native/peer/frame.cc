@@ -33,6 +33,8 @@ PayloadRule payload_rule(FrameType type) {
     case FrameType::kReadRequest:
     case FrameType::kReadFailed:
       return {8, 8, 8};
+    case FrameType::kResyncSum:
+      return {24, 24, 8};
     case FrameType::kWritten:
     case FrameType::kReceived:
       return {8, 8 * limits::kWritesInFlight, 8};
@@ -49,6 +51,7 @@ PayloadRule payload_rule(FrameType type) {
     case FrameType::kResyncBusy:
     case FrameType::kCheckpoint:
     case FrameType::kResyncDone:
+    case FrameType::kResyncWanted:
       return {0, 0, 1};
   }
   return {1, 0, 1};

@@ -42,8 +42,10 @@ enum class FrameType : uint8_t {
   kReadData = 19,       // sequence of the request; payload: the bytes
   kReadFailed = 20,     // sequence of the request; payload: errno 32, reserved 32
   kReceived = 21,       // protocol B; payload: sequences (64 each) of Data, Zeroes, Flush received
+  kResyncSum = 22,      // sequence, offset of the request; payload: seed 64, digest 128
+  kResyncWanted = 23,   // sequence of the request: what is here differs, send the bytes
 };
-inline constexpr uint8_t kLastFrameType = 21;
+inline constexpr uint8_t kLastFrameType = 23;
 inline constexpr uint32_t kNameBytes = 64;
 
 // On Data, Zeroes and Flush: a write was acknowledged since the previous one of these.
@@ -52,7 +54,9 @@ inline constexpr uint16_t kFlagDurable = 2;   // FUA
 inline constexpr uint16_t kFlagMayUnmap = 4;  // Zeroes: space may be freed
 // Data, Zeroes: the sender has no backing disk and lacks this write.
 inline constexpr uint16_t kFlagDiskless = 8;
-inline constexpr uint16_t kKnownFlags = 15;
+// ResyncRequest: a digest first, and the bytes only when they are wanted.
+inline constexpr uint16_t kFlagCompare = 16;
+inline constexpr uint16_t kKnownFlags = 31;
 
 struct FrameHeader {
   FrameType type = FrameType::kControl;

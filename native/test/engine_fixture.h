@@ -369,10 +369,12 @@ inline bool connect(io::SimWorld& world, Copy& a, uint32_t slot_of_b, Copy& b, u
   return done_a.error == 0 && done_b.error == 0;
 }
 
-inline int establish(Copy& copy, uint32_t slot, engine::ResyncRole resync, uint64_t peer_uuid) {
+inline int establish(Copy& copy, uint32_t slot, engine::ResyncRole resync, uint64_t peer_uuid,
+                     bool compare = false) {
   engine::EstablishPlan plan;
   plan.resync = resync;
   plan.exchange_bitmaps = resync != engine::ResyncRole::kNone;
+  plan.compare = compare;
   plan.peer_current_uuid = peer_uuid;
   Done done;
   copy.engine->establish(slot, copy.incarnation, plan, done.completion);

@@ -424,6 +424,7 @@ class Meeting {
       engine::EstablishPlan plan;
       plan.resync = role_of(i);
       plan.exchange_bitmaps = plan.resync != engine::ResyncRole::kNone;
+      plan.compare = !judgement_.mark_all && (own(i).link(peer(i)).incarnation & 1) != 0;
       plan.peer_diskless = peer(i).diskless();
       plan.peer_current_uuid = told_[1 - i].current_uuid;
       MemberLink& link = own(i).link(peer(i));

@@ -124,7 +124,8 @@ class Intrusion {
       target.consistent = false;
       alpha_.patch(target);
     }
-    fixture::establish(alpha_, 0, role, role == ResyncRole::kNone ? kUuid : kUuid + 2);
+    const uint64_t uuid = role == ResyncRole::kNone ? kUuid : kUuid + 2;
+    fixture::establish(alpha_, 0, role, uuid, random_.chance(2));
   }
 
   void finish_exchange() {
@@ -149,7 +150,8 @@ class Intrusion {
   void add_frame() {
     FrameHeader header;
     header.type = next_type();
-    header.flags = random_.chance(4) ? static_cast<uint16_t>(random_.between(0, 7)) : 0;
+    header.flags =
+        random_.chance(4) ? static_cast<uint16_t>(random_.between(0, peer::kKnownFlags)) : 0;
     header.sequence = random_.chance(40) ? random_.next() : random_.between(0, 40);
     header.offset = random_.chance(60) ? random_.next() : random_.between(0, 2048) * 512;
     if (random_.chance(40)) header.offset += kEndBytes;
@@ -190,7 +192,7 @@ class Intrusion {
     if (random_.chance(20)) {
       usual = {FrameType::kWritten,    FrameType::kReceived,   FrameType::kResyncWritten,
                FrameType::kResyncBusy, FrameType::kResyncData, FrameType::kResyncDone,
-               FrameType::kBitmapEnd};
+               FrameType::kResyncSum,  FrameType::kBitmapEnd,  FrameType::kResyncWanted};
     }
     return usual[random_.between(0, usual.size() - 1)];
   }
@@ -213,6 +215,8 @@ class Intrusion {
       case FrameType::kReadRequest:
       case FrameType::kReadFailed:
         return 8;
+      case FrameType::kResyncSum:
+        return 24;
       case FrameType::kWritten:
       case FrameType::kReceived:
         return random_.between(1, 20) * 8;

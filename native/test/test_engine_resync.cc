@@ -1,6 +1,8 @@
 // What happens to a device in the middle of a resync, over the simulated world: writes while it is
-// paused, zeroes of every kind, requests of every alignment, and a source that becomes the target.
+// paused, zeroes of every kind, requests of every alignment, digests that are compared first, and a
+// source that becomes the target.
 #include <algorithm>
+#include <cerrno>
 
 #include "check.h"
 #include "engine_fixture.h"
@@ -28,12 +30,12 @@ struct Pair {
     alpha.make_up_to_date(kUuid);
     return begin(alpha, beta) && finish();
   }
-  bool begin(Copy& source, Copy& target) {
+  bool begin(Copy& source, Copy& target, bool compare = false) {
     if (!fixture::connect(world, source, 0, target, 0)) return false;
     const uint64_t old = target.engine->superblock().current_uuid;
     const uint64_t fresh = source.engine->superblock().current_uuid;
     return fixture::establish(source, 0, ResyncRole::kSource, old) == 0 &&
-           fixture::establish(target, 0, ResyncRole::kTarget, fresh) == 0;
+           fixture::establish(target, 0, ResyncRole::kTarget, fresh, compare) == 0;
   }
   bool finish() {
     const auto over = [&] {
@@ -229,4 +231,64 @@ TEST(a_target_takes_over_the_generations_that_its_source_has_left_behind) {
     const auto& history = state.history_uuids;
     CHECK_EQ(std::count(history.begin(), history.end(), uuid), 1);
   }
+}
+
+// As after a crash: much counts as out of sync, and little in it differs.
+TEST(a_compared_resync_sends_only_what_differs) {
+  Pair pair(61);
+  CHECK(pair.in_sync());
+  Client client(pair.alpha);
+  CHECK(client.serve_and_connect());
+  for (uint32_t mib = 0; mib < 32; ++mib) {
+    CHECK_EQ(client.write(mib * kMiB, std::byte(mib), kMiB), 0u);
+  }
+  pair.alpha.engine->close_link(0, pair.alpha.incarnation);
+  pair.pass(10'000);
+  for (uint32_t mib = 0; mib < 32; ++mib) {
+    CHECK_EQ(client.write(mib * kMiB, std::byte(mib), kMiB), 0u);
+  }
+  CHECK_EQ(client.write(5 * kMiB + 512, std::byte{0xaa}, 512), 0u);
+  CHECK_EQ(client.write(31 * kMiB, std::byte{0xbb}, kBlock), 0u);
+  CHECK_EQ(client.trim(9 * kMiB, kMiB), 0u);
+  engine::MetadataPatch behind;
+  behind.consistent = false;
+  CHECK_EQ(pair.beta.patch(behind), 0);
+  const uint64_t sent = pair.alpha.stats->peers[0].sent_bytes;
+  CHECK(pair.begin(pair.alpha, pair.beta, true));
+  CHECK(pair.finish());
+  CHECK(fixture::same_data(pair.world, pair.alpha, pair.beta));
+  CHECK(pair.alpha.stats->peers[0].sent_bytes - sent < 3u * kMiB);
+}
+
+TEST(writes_in_a_compared_resync_leave_identical_copies) {
+  for (uint64_t seed = 71; seed < 81; ++seed) {
+    Pair pair(seed);
+    CHECK(pair.in_sync());
+    Client client(pair.alpha);
+    CHECK(client.serve_and_connect());
+    CHECK(pair.part_and_write(client, 0, 16 * kMiB, std::byte{1}));
+    pair.slow(pair.beta);
+    CHECK(pair.begin(pair.alpha, pair.beta, true));
+    io::SimRandom& random = pair.world.random();
+    for (uint32_t count = 0; count < 60; ++count) {
+      const auto sectors = static_cast<uint32_t>(random.between(1, 64));
+      const uint64_t at = random.between(0, 16 * kMiB / 512 - sectors) * 512;
+      CHECK_EQ(client.write(at, std::byte(random.between(0, 2)), sectors * 512), 0u);
+    }
+    CHECK(pair.finish());
+    CHECK(fixture::same_data(pair.world, pair.alpha, pair.beta));
+  }
+}
+
+// What cannot be read counts as different, and is written anew.
+TEST(a_block_that_cannot_be_read_is_copied_in_a_compared_resync) {
+  Pair pair(81);
+  CHECK(pair.in_sync());
+  Client client(pair.alpha);
+  CHECK(client.serve_and_connect());
+  CHECK(pair.part_and_write(client, 0, 4 * kMiB, std::byte{1}));
+  pair.world.behaviour(pair.beta.disk).read_error = -EIO;
+  CHECK(pair.begin(pair.alpha, pair.beta, true));
+  CHECK(pair.finish());
+  CHECK(fixture::same_data(pair.world, pair.alpha, pair.beta));
 }

@@ -135,6 +135,10 @@ const Frame kFrames[] = {
     {"frame-received", {peer::FrameType::kReceived, 0, 0, 16, 0, 0}},
     {"frame-ping", {peer::FrameType::kPing, 0, 0, 0, 42, 0}},
     {"frame-resync-request", {peer::FrameType::kResyncRequest, 0, 0, 8, 7, 0x0fedcba987654000}},
+    {"frame-resync-compare",
+     {peer::FrameType::kResyncRequest, peer::kFlagCompare, 0, 8, 8, 0x0fedcba987654000}},
+    {"frame-resync-sum", {peer::FrameType::kResyncSum, 0, 0, 24, 8, 0x0fedcba987654000}},
+    {"frame-resync-wanted", {peer::FrameType::kResyncWanted, 0, 0, 0, 8, 0}},
 };
 
 }  // namespace

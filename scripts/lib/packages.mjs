@@ -12,6 +12,7 @@ export const NEEDED_TO_RUN = [
   'python3',
   'liburing-dev',
   'libsystemd-dev',
+  'libxxhash-dev',
   'dbus',
   'fio',
   'libnbd-bin',

@@ -192,6 +192,8 @@ export interface PeerPatch {
 export interface EstablishPlan {
   readonly resync: 'none' | 'source' | 'target';
   readonly exchangeBitmaps: boolean;
+  /** As target: digests of what is out of sync are compared, and what differs is copied. */
+  readonly compare: boolean;
   /** The peer is a Primary that lost its disk: this copy serves its reads and writes. */
   readonly peerDiskless: boolean;
   /** The peer's current generation, which a target takes over at the end of the resync. */

@@ -25,8 +25,15 @@ const SPLIT_BRAIN_FEATURE = 'split-brain';
 const CRASHES_FEATURE = 'crashes';
 /** The identity tells whether a former Primary is about to go on. */
 const RESUMING_FEATURE = 'resuming';
+/** A resync may compare digests: frames ResyncSum and ResyncWanted. */
+export const CHECKSUMS_FEATURE = 'checksums';
 /** Names of what this program can do beyond version 1; what only one end names is not used. */
-export const FEATURES: readonly string[] = [SPLIT_BRAIN_FEATURE, CRASHES_FEATURE, RESUMING_FEATURE];
+export const FEATURES: readonly string[] = [
+  SPLIT_BRAIN_FEATURE,
+  CRASHES_FEATURE,
+  RESUMING_FEATURE,
+  CHECKSUMS_FEATURE,
+];
 
 export interface Hello {
   readonly versionMin: number;

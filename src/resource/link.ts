@@ -12,13 +12,14 @@ import { present } from '../model/assert';
 import { toMirrorError } from '../model/errors';
 import { FAREWELL_MS } from '../model/limits';
 import type { NodeName } from '../model/states';
-import type { DeviceEvent, EstablishPlan, WireSocket } from '../plane/plane';
+import type { DeviceEvent, WireSocket } from '../plane/plane';
 import { decide, sameVerdict, swapVerdict } from '../rules/handshake';
 import type { Verdict } from '../rules/handshake';
 import { findSplitBrain } from '../rules/settlement';
 import type { Settlement } from '../rules/settlement';
 import type { Core, Requests } from './core';
 import { withDeadline } from './deadline';
+import { planOf } from './establishPlan';
 import { parseFrame, formatFrame } from './frames';
 import type { Frame, SentFrame } from './frames';
 import { judgeHello } from './greeting';
@@ -234,7 +235,8 @@ export class Link {
   private async establish(verdict: Verdict): Promise<void> {
     const heard = present(this.heard, 'the hello of the peer is there');
     const { device, environment, timeoutMs } = this.core;
-    const plan = planOf(verdict, heard);
+    const told = present(this.told, 'the own hello is sent');
+    const plan = planOf(verdict, told, heard);
     if (plan !== undefined) {
       if (verdict.kind === 'resync') this.showConnected(verdict);
       this.establishing = true;
@@ -360,17 +362,6 @@ export class Link {
     this.core.device.closeLink(this.slot, this.incarnation);
     this.owner.ended(this, end);
   }
-}
-
-function planOf(verdict: Verdict, heard: Hello): EstablishPlan | undefined {
-  if (!['inSync', 'served', 'resync'].includes(verdict.kind)) return undefined;
-  return {
-    resync: verdict.kind === 'resync' ? verdict.direction : 'none',
-    exchangeBitmaps: verdict.kind === 'resync',
-    peerDiskless: verdict.kind === 'served' && verdict.who === 'peer',
-    peerCurrentUuid: heard.identity.currentUuid,
-    peerHistoryUuids: heard.identity.historyUuids,
-  };
 }
 
 function isOfType<T extends Frame['type']>(

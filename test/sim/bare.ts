@@ -156,7 +156,7 @@ export class BarePair {
       copy.command((device, ticket) => device.connectLink(ticket, 0, fd, 1));
     });
     const peer = { peerDiskless: false, peerCurrentUuid: UUID as never, peerHistoryUuids: [] };
-    const plan = { exchangeBitmaps: true, ...peer };
+    const plan = { exchangeBitmaps: true, compare: false, ...peer };
     alpha.command((device, ticket) =>
       device.establish(ticket, 0, 1, { ...plan, resync: 'source' }),
     );

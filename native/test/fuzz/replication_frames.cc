@@ -76,6 +76,8 @@ size_t payload_bytes(FrameType type, uint8_t wish) {
     case FrameType::kWritten:
     case FrameType::kReceived:
       return (wish % 8 + 1) * 8;
+    case FrameType::kResyncSum:
+      return 24;
     case FrameType::kNewUuid:
       return wish % 3 * peer::kNameBytes;
     case FrameType::kBitmapPage:

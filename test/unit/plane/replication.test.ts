@@ -74,6 +74,7 @@ async function establish(resync: 'none' | 'source'): Promise<void> {
   const plan = (side: EstablishPlan['resync'], peerCurrentUuid: bigint): EstablishPlan => ({
     resync: side,
     exchangeBitmaps,
+    compare: false,
     peerDiskless: false,
     peerCurrentUuid,
     peerHistoryUuids: [],
@@ -164,6 +165,7 @@ test('control frames pass in order, and closing a link is told on both sides', a
   const late = alpha.device.establish(0, incarnation, {
     resync: 'none',
     exchangeBitmaps: false,
+    compare: false,
     peerDiskless: false,
     peerCurrentUuid: NEW_UUID,
     peerHistoryUuids: [],
