@@ -192,3 +192,34 @@ test('an unfinished full resync from one peer is no order to go back to it', asy
   await world.reach(() => [beta, gamma].every((one) => one.sees('alpha')));
   expect(all.map((one) => one.contents())).toEqual(all.map(() => alpha.contents()));
 });
+
+/** From now on its first order to declare the copy Inconsistent takes so long; others follow it. */
+function slowToGiveUp(name: string, ms: number): { begun: boolean } {
+  const { device } = node(name);
+  const update = device.updateMetadata.bind(device);
+  const order = { begun: false };
+  let last: Promise<unknown> = Promise.resolve();
+  device.updateMetadata = (patch) => {
+    const slow = patch.consistent === false && !order.begun;
+    order.begun ||= slow;
+    const turn = new Promise<void>((resolve) => world.clock.after(slow ? ms : 0, resolve));
+    const done = Promise.all([last, turn]).then(() => update(patch));
+    last = done.catch(() => undefined);
+    return done;
+  };
+  return order;
+}
+
+test('a promotion sees what a handshake that it drops was writing down', async () => {
+  await world.upInSync();
+  for (const other of ['alpha', 'gamma']) world.network.cut('beta', other);
+  await world.reach(() => node('alpha').peer('beta').connectionState !== 'Connected');
+  node('alpha').device.write(1, 'newer');
+  await world.do(node('alpha').resource.demote());
+  const order = slowToGiveUp('beta', 3000);
+  world.network.heal('alpha', 'beta');
+  await world.reach(() => order.begun);
+  const promotion = node('beta').resource.promote({ force: false });
+  await expect(world.do(promotion)).rejects.toThrow(/is Inconsistent/);
+  expect(node('beta').resource.status().role).toBe('Secondary');
+});
