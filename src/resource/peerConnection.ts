@@ -87,6 +87,11 @@ export class PeerConnection {
     return this.link !== undefined && !this.link.isConnected;
   }
 
+  /** It is being negotiated, or may be at any moment. */
+  get mayConnect(): boolean {
+    return this.wanted && this.standAlone === undefined && !this.isConnected;
+  }
+
   /** A Primary that may send writes already, and is not shown as connected yet. */
   get meetsPrimary(): boolean {
     const { link } = this;

@@ -94,7 +94,7 @@ export class RoleCommands {
     const answer = judgeOutdating({ resource: name, role, diskState, connected });
     if (answer.kind === 'refused') throw new MirrorError(answer.code, answer.message);
     if (answer.kind === 'alreadyOutdated') return;
-    const settling = [...this.connections.values()].filter((one) => one.isNegotiating);
+    const settling = [...this.connections.values()].filter((one) => one.mayConnect);
     for (const one of settling) one.hold('the copy is declared Outdated');
     try {
       await this.core.markOutdated();

@@ -153,6 +153,28 @@ test(
   }),
 );
 
+/** Orders outdate on a Secondary so long after its connection was cut off: is that lasting? */
+function outdatedInSyncAfter(us: number): boolean {
+  const story = mirror(13, SMALL);
+  const [alpha, beta] = pair(story);
+  beta.node.setDisk(DISK, { latencyUs: [500, 1000], flushUs: 20_000 });
+  story.cluster.world.resetConnections(alpha.node, beta.node);
+  until(story, () => beta.peer(alpha).connectionState !== 'Connected');
+  story.cluster.pass(us);
+  story.order(beta.command('outdate', () => beta.resource.outdate()));
+  until(story, () => beta.pending.size === 0);
+  story.cluster.pass(2_000_000);
+  return beta.metadata().outdated && beta.peer(alpha).replicationState === 'Established';
+}
+
+test(
+  'a copy that is declared Outdated connects to nobody before that is durable',
+  outside(() => {
+    const moments = Array.from({ length: 60 }, (_, step) => step * 4000);
+    expect(moments.filter(outdatedInSyncAfter)).toEqual([]);
+  }),
+);
+
 test(
   'a Primary attaches its disk again when the copy that served it has lost its power',
   outside(() => {
