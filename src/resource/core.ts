@@ -68,6 +68,7 @@ export class Core {
   closing = false;
   /** A former process was Primary here, and its kernel device waits for this one to go on. */
   resuming = false;
+  private readonly updates = new Set<Promise<Metadata>>();
   /** The peer that this node let be promoted, until that is over. */
   promised: NodeName | undefined;
   readonly handlers = new Handlers(this);
@@ -121,9 +122,17 @@ export class Core {
     return this.device.statistics().peers.find((statistics) => statistics.slot === slot);
   }
 
+  /** Something is being written down of this copy, also by a connection that is gone. */
+  get isUpdating(): boolean {
+    return this.updates.size > 0;
+  }
+
   updateMetadata(patch: MetadataPatch): Promise<Metadata> {
     const { clock } = this.environment;
     const update = this.device.updateMetadata(patch);
+    const ended = (): void => void this.updates.delete(update);
+    this.updates.add(update);
+    update.then(ended, ended);
     return withDeadline(clock, DEVICE_TIMEOUT_MS, 'the metadata update', update);
   }
 

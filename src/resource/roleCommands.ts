@@ -138,7 +138,7 @@ export class RoleCommands {
     const dropped = connections.filter((connection) => connection.isNegotiating);
     for (const connection of dropped) connection.hold('a promotion is under way');
     // What a handshake has begun to write down of this copy counts: it is waited for.
-    if (dropped.length > 0 && this.core.hasDisk) await this.core.updateMetadata({});
+    if (this.core.isUpdating && this.core.hasDisk) await this.core.updateMetadata({});
   }
 
   private connected(): NodeName[] {

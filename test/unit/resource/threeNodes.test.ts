@@ -223,3 +223,18 @@ test('a promotion sees what a handshake that it drops was writing down', async (
   await expect(world.do(promotion)).rejects.toThrow(/is Inconsistent/);
   expect(node('beta').resource.status().role).toBe('Secondary');
 });
+
+test('a promotion sees what a handshake whose connection is gone was writing down', async () => {
+  await world.upInSync();
+  for (const other of ['alpha', 'gamma']) world.network.cut('beta', other);
+  await world.reach(() => node('alpha').peer('beta').connectionState !== 'Connected');
+  node('alpha').device.write(1, 'newer');
+  await world.do(node('alpha').resource.demote());
+  const order = slowToGiveUp('beta', 3000);
+  world.network.heal('alpha', 'beta');
+  await world.reach(() => order.begun);
+  await world.do(node('beta').resource.disconnect({}));
+  const promotion = node('beta').resource.promote({ force: false });
+  await expect(world.do(promotion)).rejects.toThrow(/is Inconsistent/);
+  expect(node('beta').resource.status().role).toBe('Secondary');
+});
