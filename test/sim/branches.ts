@@ -122,6 +122,8 @@ export class Branches {
   /** Acknowledged writes that the copy has by its history and the other one has not. */
   exclusive(copy: Copy, other: Copy): number {
     if (copy.mixed && !copy.servedMixed) return 0;
+    // One generation of one branch: neither goes beyond it, also where nothing was written in it.
+    if (copy.branch === other.branch && copy.uuid === other.uuid) return 0;
     const otherLine = this.ancestors(other);
     let count = 0;
     for (const { branch, uuid } of this.ancestors(copy)) {
