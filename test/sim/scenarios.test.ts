@@ -304,7 +304,7 @@ function cutTargetAfter(us: number): { readonly machine: Machine; readonly story
 test(
   'a resync whose end is written while its connection is lost leaves a copy that is UpToDate',
   outside(() => {
-    const moments = Array.from({ length: 30 }, (_, step) => step * 1000);
+    const moments = Array.from({ length: 60 }, (_, step) => step * 1000);
     const ends = moments.map((us) => {
       const { machine, story } = cutTargetAfter(us);
       const before = machine.metadata().consistent;
