@@ -113,6 +113,14 @@ void AckTracker::peer_lost(uint32_t slot) {
   }
 }
 
+bool AckTracker::runs_ahead() {
+  for (Outstanding* item = items_.front(); item != nullptr; item = items_.next(*item)) {
+    BM_ASSERT(item->waiting != 0 || !item->local_done);
+    if (item->protocol != Protocol::kC && item->waiting != 0) return true;
+  }
+  return false;
+}
+
 uint64_t AckTracker::oldest_us(uint32_t slot) {
   BM_ASSERT(slot < limits::kSlots);
   for (Outstanding* item = items_.front(); item != nullptr; item = items_.next(*item)) {

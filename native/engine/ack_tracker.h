@@ -46,6 +46,8 @@ class AckTracker {
   void peer_lost(uint32_t slot);
   // When the oldest item that the peer has not reported was admitted; 0: none.
   uint64_t oldest_us(uint32_t slot);
+  // Something may be acknowledged before every peer has written it, or was.
+  bool runs_ahead();
   bool empty() { return items_.empty(); }
   uint64_t sequence() const { return sequence_; }
   void continue_from(uint64_t sequence) { sequence_ = sequence; }

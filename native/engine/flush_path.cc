@@ -48,7 +48,7 @@ void FlushPath::begin(nbd::Piece& piece, Flush& flush) {
   const bool local = parts_.access.local();
   // At the peers it is a barrier, where the own copy counts.
   const bool here = parts_.access.stands_alone() && &piece != last_;
-  const Protocol protocol = here ? parts_.protocol : Protocol::kC;
+  const Protocol protocol = here ? parts_.next_protocol() : Protocol::kC;
   flush.tracked = true;
   parts_.acks.admit(flush.item, parts_.peers.receiving(), protocol, parts_.io.now_us());
   if (local) parts_.disk.flush(flush.job);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
+#include <utility>
 
 #include "base/assert.h"
 
@@ -135,12 +136,33 @@ void Parts::detach(bool force, Completion& completion) {
       completion.done(completion, EBUSY, "no peer has the data");
       return;
     }
+    if (!force && serving.active() && acks.runs_ahead()) {
+      leaving_ = true;
+      detaching_ = &completion;
+      return;
+    }
     lose_disk(force);
   }
   if (disks_closed_ || force) {
     completion.done(completion, 0, "");
   } else {
     detaching_ = &completion;
+  }
+}
+
+// In protocols A and B only this disk may have what was acknowledged last. It is not let go before
+// the peers have that, and meanwhile nothing is acknowledged that they have not.
+void Parts::leave_disk() {
+  BM_ASSERT(detaching_ != nullptr);
+  if (failed) {
+    leaving_ = false;
+  } else if (shutdown.begun() || (serving.active() && access.holders() == 0)) {
+    leaving_ = false;
+    Completion& completion = *std::exchange(detaching_, nullptr);
+    completion.done(completion, EBUSY, "no peer has the data");
+  } else if (!acks.runs_ahead()) {
+    leaving_ = false;
+    lose_disk(false);
   }
 }
 
@@ -152,8 +174,7 @@ void Parts::close_lost_disks() {
   if (!internal) io.close_disk(meta_disk);
   disks_closed_ = true;
   if (detaching_ == nullptr) return;
-  Completion& completion = *detaching_;
-  detaching_ = nullptr;
+  Completion& completion = *std::exchange(detaching_, nullptr);
   completion.done(completion, 0, "");
 }
 
@@ -219,6 +240,7 @@ void Parts::batch_end() {
   }
   if (log != nullptr) log->batch_end();
   attach.batch_end();
+  if (leaving_) leave_disk();
   if (is_attached) close_lost_disks();
   peers.batch_end();
   serving.batch_end();

@@ -55,6 +55,8 @@ struct Parts final : public nbd::Backend {
   // The same by the administrator's wish. EBUSY when a Primary would be without data, unless
   // `force`; completes when the disks are closed, with `force` at once.
   void detach(bool force, Completion& completion);
+  // Of what is admitted next, where the own copy counts.
+  Protocol next_protocol() const { return leaving_ ? Protocol::kC : protocol; }
   // After a detach: nothing uses the disks any more, and they are closed.
   bool disks_closed() const { return disks_closed_; }
   void disks_opened() { disks_closed_ = false; }
@@ -121,11 +123,13 @@ struct Parts final : public nbd::Backend {
   void answer_refused();
   void lose_disk(bool reads);
   void check_disk_time();
+  void leave_disk();
   void close_lost_disks();
 
   List<nbd::Piece, &nbd::Piece::link> refused_;
   io::Timer timer_;
   bool disks_closed_ = false;
+  bool leaving_ = false;  // detached as soon as the peers have what is acknowledged
   Completion* detaching_ = nullptr;
 };
 

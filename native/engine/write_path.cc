@@ -67,7 +67,7 @@ void WritePath::admit(Write& write) {
   write.passed = false;
   parts_.target.application_request();
   // Where the own copy does not count, a peer that has written it stands in for it.
-  const Protocol protocol = parts_.access.stands_alone() ? parts_.protocol : Protocol::kC;
+  const Protocol protocol = parts_.access.stands_alone() ? parts_.next_protocol() : Protocol::kC;
   parts_.acks.admit(write.item, write.sent, protocol, parts_.io.now_us());
   const uint64_t extent = piece.offset / limits::kExtentBytes;
   if (!write.local) {

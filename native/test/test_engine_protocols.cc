@@ -1,5 +1,7 @@
 // Protocols A, B and C over the simulated world: what an acknowledgement waits for, in which order
 // a Secondary applies what it received, and what is left when a node goes in the middle.
+#include <cerrno>
+
 #include "check.h"
 #include "engine_fixture.h"
 
@@ -7,6 +9,7 @@ using namespace blkmirror;
 using engine::Protocol;
 using fixture::Client;
 using fixture::Copy;
+using fixture::Done;
 
 namespace {
 
@@ -356,5 +359,42 @@ TEST(a_primary_sync_target_never_reads_what_is_older_than_its_writes) {
         CHECK(pair.has(pair.beta, at, std::byte{0x66}, 512));
       }
     }
+  }
+}
+
+// What only the Primary's disk has is not left behind with it.
+TEST(a_detach_waits_until_the_peer_has_what_is_acknowledged) {
+  for (const Protocol protocol : kAll) {
+    Pair pair(protocol, 91);
+    CHECK(pair.start());
+    pair.slow_disk(pair.beta, 1'000'000, 1'000'000);
+    if (protocol != Protocol::kC) CHECK(pair.timed_write(0, std::byte{1}) < 500'000);
+    Done detached;
+    pair.alpha.engine->detach(false, detached.completion);
+    // Meanwhile only what the peer has written is acknowledged.
+    if (protocol != Protocol::kC) CHECK(pair.timed_write(8192, std::byte{2}) >= 1'000'000);
+    pair.alpha.wait(detached);
+    CHECK_EQ(detached.error, 0);
+    if (protocol != Protocol::kC) CHECK(pair.has(pair.beta, 0, std::byte{1}));
+    CHECK_EQ(pair.client.write(4096, std::byte{3}, 4096), 0u);
+    CHECK(pair.has(pair.beta, 4096, std::byte{3}));
+  }
+}
+
+TEST(a_detach_is_refused_when_the_peer_is_lost_before_it_has_what_is_acknowledged) {
+  for (const Protocol protocol : {Protocol::kA, Protocol::kB}) {
+    Pair pair(protocol, 92);
+    CHECK(pair.start());
+    pair.slow_disk(pair.beta, 1'000'000, 1'000'000);
+    CHECK_EQ(pair.client.write(0, std::byte{1}, 4096), 0u);
+    pair.cut(true);
+    Done detached;
+    pair.alpha.engine->detach(false, detached.completion);
+    pair.alpha.wait(detached);
+    CHECK_EQ(detached.error, EBUSY);
+    // The disk is there, with all of it.
+    CHECK_EQ(pair.client.write(4096, std::byte{2}, 4096), 0u);
+    CHECK(pair.has(pair.alpha, 0, std::byte{1}));
+    CHECK(pair.has(pair.alpha, 4096, std::byte{2}));
   }
 }
