@@ -130,40 +130,27 @@ void Parts::detach(bool force, Completion& completion) {
     completion.done(completion, EBUSY, "the disk is attached or detached already now");
     return;
   }
-  if (!failed) {
-    const bool needed = serving.active() && access.holders() == 0;
-    if (needed && !force) {
-      completion.done(completion, EBUSY, "no peer has the data");
-      return;
-    }
-    if (!force && serving.active() && acks.runs_ahead()) {
-      leaving_ = true;
-      detaching_ = &completion;
-      return;
-    }
-    lose_disk(force);
-  }
+  if (force && !failed) lose_disk(true);
   if (disks_closed_ || force) {
     completion.done(completion, 0, "");
-  } else {
-    detaching_ = &completion;
+    return;
   }
+  detaching_ = &completion;
+  leaving_ = !failed;
+  if (leaving_) leave_disk();
 }
 
 // In protocols A and B only this disk may have what was acknowledged last. It is not let go before
 // the peers have that, and meanwhile nothing is acknowledged that they have not.
 void Parts::leave_disk() {
   BM_ASSERT(detaching_ != nullptr);
-  if (failed) {
-    leaving_ = false;
-  } else if (shutdown.begun() || (serving.active() && access.holders() == 0)) {
-    leaving_ = false;
-    Completion& completion = *std::exchange(detaching_, nullptr);
-    completion.done(completion, EBUSY, "no peer has the data");
-  } else if (!acks.runs_ahead()) {
-    leaving_ = false;
-    lose_disk(false);
-  }
+  const bool refused = shutdown.begun() || (serving.active() && access.holders() == 0);
+  if (!failed && !refused && acks.runs_ahead()) return;
+  leaving_ = false;
+  if (failed) return;
+  if (!refused) return lose_disk(false);
+  Completion& completion = *std::exchange(detaching_, nullptr);
+  completion.done(completion, EBUSY, "no peer has the data");
 }
 
 void Parts::close_lost_disks() {

@@ -143,7 +143,11 @@ void ResyncSource::answer(Job& job, int error) {
     return;
   }
   if (error == 0) {
-    job.compare ? send_sum(job) : send_data(job);
+    if (job.compare) {
+      send_sum(job);
+    } else {
+      send_data(job);
+    }
     job.step = Step::kSent;
     if (!job.resync) finish(job);
   } else if (job.resync) {

@@ -144,7 +144,7 @@ export class ResyncCommands {
 
   /** A peer that is just being connected, as after up, may be the source or refuse this copy. */
   private async awaitSource(from: NodeName | undefined): Promise<void> {
-    const named = [...this.connections.values()].filter((one) => (from ?? one.peer) === one.peer);
+    const named = this.named(from);
     if (named.some((one) => one.isConnected || one.standsAloneFor !== undefined)) return;
     await settleAll(this.core, named);
   }
@@ -205,11 +205,15 @@ export class ResyncCommands {
   /** A peer that refused this copy: it takes it back as a full target. */
   private refusedPeer(from: NodeName | undefined): NodeName | undefined {
     const codes = ['Reverted', 'SplitBrain'];
-    return [...this.connections.values()].find((connection) => {
-      const named = from === undefined || connection.peer === from;
+    return this.named(from).find((connection) => {
       const code = connection.standsAloneFor?.code;
-      return named && code !== undefined && codes.includes(code);
+      return code !== undefined && codes.includes(code);
     })?.peer;
+  }
+
+  /** That peer's connection, or without a name all. */
+  private named(from: NodeName | undefined): PeerConnection[] {
+    return [...this.connections.values()].filter(({ peer }) => from === undefined || peer === from);
   }
 
   /** The Primary before others. */
