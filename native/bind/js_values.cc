@@ -178,6 +178,8 @@ engine::Options options_of(const Napi::Object& object) {
   options.al_extents = number_of(object, "alExtents");
   options.timeout_us = uint64_t{number_of(object, "timeoutMs")} * 1000;
   options.disk_timeout_us = uint64_t{number_of(object, "diskTimeoutMs")} * 1000;
+  options.resync_most_per_second = uint64_t{number_of(object, "cMaxKibPerSecond")} * 1024;
+  options.resync_least_per_second = uint64_t{number_of(object, "cMinKibPerSecond")} * 1024;
   const bool pass_on = text_of(object, "onIoError") == "pass_on";
   options.on_io_error = pass_on ? engine::IoErrorPolicy::kPassOn : engine::IoErrorPolicy::kDetach;
   return options;

@@ -82,6 +82,7 @@ void Engine::set_options(const Options& options) {
   parts_->options = options;
   parts_->cooler.set_limit(options.al_extents);
   parts_->peers.set_timeout(options.timeout_us);
+  parts_->target.options_changed();
 }
 
 void Engine::suspend_on_loss(bool on) { parts_->suspension.set_policy(on); }

@@ -42,6 +42,10 @@ struct Options {
   uint64_t timeout_us = 6000000;  // for what a peer owes
   IoErrorPolicy on_io_error = IoErrorPolicy::kDetach;
   uint64_t disk_timeout_us = 0;  // an operation that takes longer means a failed disk; 0: never
+  // Bytes of each resync that this copy is the target of: its ceiling (0: none), and what it keeps
+  // while an application writes (0: it leaves no room).
+  uint64_t resync_most_per_second = 0;
+  uint64_t resync_least_per_second = 250u << 10;
 };
 
 // What a copy is made of. The owner has claimed and adopted the disks.

@@ -17,6 +17,11 @@ constexpr uint64_t kRoomUs = 200;
 
 }  // namespace
 
+void ResyncPace::set_rates(uint64_t most_per_second, uint64_t least_per_second) {
+  most_.set(most_per_second);
+  least_.set(least_per_second);
+}
+
 void ResyncPace::begin() {
   window_ = limits::kResyncWindow;
   shortest_us_ = UINT64_MAX;
@@ -24,7 +29,8 @@ void ResyncPace::begin() {
 }
 
 bool ResyncPace::shared(uint64_t now_us) const {
-  return application_us_ != 0 && now_us < application_us_ + kActiveUs;
+  if (!least_.limits() || application_us_ == 0) return false;
+  return now_us < application_us_ + kActiveUs;
 }
 
 void ResyncPace::block_written(uint64_t now_us, uint64_t round_trip_us) {
@@ -45,8 +51,24 @@ void ResyncPace::block_written(uint64_t now_us, uint64_t round_trip_us) {
 
 bool ResyncPace::may_ask(uint64_t now_us, uint32_t in_flight) const {
   BM_ASSERT(in_flight <= limits::kResyncWindow);
-  if (!shared(now_us)) return in_flight < limits::kResyncWindow;
+  if (in_flight == limits::kResyncWindow || now_us < most_.free_us()) return false;
+  if (!shared(now_us) || now_us >= least_.free_us()) return true;
   return in_flight < window_ && now_us >= not_before_us_;
+}
+
+void ResyncPace::asked(uint64_t now_us, uint32_t bytes) {
+  BM_ASSERT(bytes > 0);
+  BM_ASSERT(now_us >= most_.free_us());
+  most_.take(now_us, bytes);
+  least_.take_without_debt(now_us, bytes);
+}
+
+uint64_t ResyncPace::rate_allows_us(uint64_t now_us, uint32_t in_flight) const {
+  BM_ASSERT(in_flight <= limits::kResyncWindow);
+  if (in_flight == limits::kResyncWindow) return 0;
+  const uint64_t least_us = shared(now_us) ? least_.free_us() : 0;
+  const uint64_t free_us = std::max(most_.free_us(), least_us);
+  return free_us > now_us ? free_us : 0;
 }
 
 }  // namespace blkmirror::engine

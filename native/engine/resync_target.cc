@@ -20,6 +20,12 @@ constexpr uint64_t kCheckpointBytes = 256u << 20;
 
 ResyncTarget::ResyncTarget(Parts& parts) : parts_(parts) {}
 
+ResyncTarget::~ResyncTarget() {
+  for (const std::unique_ptr<Copy>& copy : copies_) {
+    if (copy != nullptr) parts_.io.disarm(copy->rate_timer);
+  }
+}
+
 void ResyncTarget::begin(Peer& peer) {
   BM_ASSERT(peer.resync == ResyncRole::kTarget);
   std::unique_ptr<Copy>& place = copies_[peer.slot];
@@ -28,6 +34,7 @@ void ResyncTarget::begin(Peer& peer) {
     place->target = this;
     place->flush.owner = place->bitmap.owner = place->superblock.owner = place.get();
     place->flush.done = flushed;
+    place->rate_timer.fire = rate_allows;
     place->bitmap.done = bitmap_saved;
     place->superblock.done = superblock_saved;
     for (Request& request : place->requests) {
@@ -48,6 +55,7 @@ void ResyncTarget::begin(Peer& peer) {
   copy.ending = false;
   copy.incarnation = peer.link->incarnation();
   copy.cursor = copy.since_checkpoint = 0;
+  follow_rates(copy);
   copy.pace.begin();
   active_count_ += 1;
   union_known_ = true;
@@ -60,11 +68,23 @@ void ResyncTarget::pause(uint32_t slot, bool paused) {
   paused_ = paused ? paused_ | (1u << slot) : paused_ & ~(1u << slot);
 }
 
+void ResyncTarget::follow_rates(Copy& copy) {
+  const Options& options = parts_.options;
+  copy.pace.set_rates(options.resync_most_per_second, options.resync_least_per_second);
+}
+
+void ResyncTarget::options_changed() {
+  for (const std::unique_ptr<Copy>& copy : copies_) {
+    if (copy != nullptr) follow_rates(*copy);
+  }
+}
+
 void ResyncTarget::peer_lost(uint32_t slot) {
   Copy* copy = copies_[slot].get();
   if (copy == nullptr || !copy->active) return;
   copy->active = false;
   active_count_ -= 1;
+  parts_.io.disarm(copy->rate_timer);
   // What has arrived is still written; what has not never will be.
   for (Request& request : copy->requests) {
     if (request.used && !request.arrived) release(request);
@@ -112,9 +132,10 @@ void ResyncTarget::batch_end() {
 void ResyncTarget::ask(Copy& copy) {
   if ((paused_ & copy.peer->bit()) != 0 || parts_.failed) return;
   const uint64_t now_us = parts_.io.now_us();
-  if (!copy.pace.may_ask(now_us, copy.in_flight)) return;
+  if (!copy.pace.may_ask(now_us, copy.in_flight)) return await_rate(copy, now_us);
   while (copy.pace.may_ask(now_us, copy.in_flight) && ask_next(copy)) {
   }
+  await_rate(copy, now_us);
   if (copy.in_flight > 0) return;
   // The pass is over and nothing is in flight: another pass, or the end.
   const bool more = parts_.bitmap->next(copy.peer->slot, 0, limits::kBlockBytes).has_value();
@@ -125,6 +146,19 @@ void ResyncTarget::ask(Copy& copy) {
     ask(copy);
   }
 }
+
+// What ends the wait otherwise, a block that is written, makes a batch of its own.
+void ResyncTarget::await_rate(Copy& copy, uint64_t now_us) {
+  BM_ASSERT(copy.active);
+  const uint64_t until_us = copy.pace.rate_allows_us(now_us, copy.in_flight);
+  io::Timer& timer = copy.rate_timer;
+  if (timer.link.linked() && timer.deadline_us == until_us) return;
+  parts_.io.disarm(timer);
+  if (until_us != 0) parts_.io.arm(timer, until_us);
+}
+
+// The batch that this began asks (batch_end).
+void ResyncTarget::rate_allows(io::Timer& timer) { BM_ASSERT(!timer.link.linked()); }
 
 bool ResyncTarget::ask_next(Copy& copy) {
   peer::Link& link = *copy.peer->link;
@@ -143,6 +177,7 @@ bool ResyncTarget::ask_next(Copy& copy) {
   free->arrived = free->comparing = false;
   free->sequence = copy.sequence;
   free->sent_us = parts_.io.now_us();
+  copy.pace.asked(free->sent_us, range->length);
   free->range.offset = range->offset;
   free->range.length = range->length;
   peer::FrameHeader header;

@@ -19,6 +19,7 @@
 #include "disk/backing_disk.h"
 #include "engine/range_lock.h"
 #include "engine/resync_pace.h"
+#include "io/io.h"
 #include "meta/superblock_store.h"
 #include "peer/frame.h"
 
@@ -30,9 +31,12 @@ struct Peer;
 class ResyncTarget {
  public:
   explicit ResyncTarget(Parts& parts);
+  ~ResyncTarget();
 
   void begin(Peer& peer);
   void pause(uint32_t slot, bool paused);
+  // The rates of a resync may have changed.
+  void options_changed();
   void peer_lost(uint32_t slot);
   // An application wrote: the resync leaves room for what it does next.
   void application_request();
@@ -86,6 +90,7 @@ class ResyncTarget {
     uint64_t sequence = 0;
     uint32_t in_flight = 0;
     ResyncPace pace;
+    io::Timer rate_timer;  // the pace lets the next block be asked for
     uint64_t since_checkpoint = 0;
     std::array<Request, limits::kResyncWindow> requests;
     disk::Job flush;
@@ -93,6 +98,7 @@ class ResyncTarget {
     meta::Waiter superblock;
   };
 
+  static void rate_allows(io::Timer& timer);
   static void range_granted(RangeEntry& range);
   static void extent_hot(meta::Waiter& waiter, int error);
   static void compared(disk::Job& job, int error);
@@ -101,7 +107,9 @@ class ResyncTarget {
   static void bitmap_saved(meta::Waiter& waiter, int error);
   static void superblock_saved(meta::Waiter& waiter, int error);
 
+  void follow_rates(Copy& copy);
   void ask(Copy& copy);
+  void await_rate(Copy& copy, uint64_t now_us);
   bool ask_next(Copy& copy);
   Request* find(Copy& copy, uint64_t sequence);
   void take(Request& request, Buffer& buffer);

@@ -19,6 +19,7 @@ import { listOf, tryDiscardedNode } from './schema';
 import type { SectionKind } from './schema';
 import { IO_ERROR_POLICIES } from './types';
 import type { NodeConfig, ResourceConfig } from './types';
+import { tryRate } from './units';
 
 /** undefined when something is missing; `problems` then says what. */
 export function buildResource(
@@ -51,6 +52,8 @@ export function buildResource(
       'the policy was checked',
     ),
     diskTimeoutMs: Number(option('disk', 'disk-timeout-ms', '0')),
+    cMaxKibPerSecond: present(tryRate(option('disk', 'c-max-rate', '0')), 'the rate was checked'),
+    cMinKibPerSecond: present(tryRate(option('disk', 'c-min-rate', '250')), 'the rate was checked'),
     waitForPeersMs: Number(option('startup', 'wfc-timeout', '30')) * 1000,
     fencing: fencingOf(option('net', 'fencing', 'dont-care')),
     handlers: handlersOf(option),

@@ -23,5 +23,9 @@ export const MAX_HANDLER_TIMEOUT_MS = 3_600_000;
 export const MAX_WAIT_FOR_PEERS_SECONDS = 3600;
 export const MIN_SOCKET_BUFFER_BYTES = 1024;
 export const MAX_SOCKET_BUFFER_BYTES = 268_435_456;
+/** As DRBD's: slower, a resync would hardly end. */
+export const MIN_RESYNC_CEILING_KIB = 250;
+/** 4 GiB a second. */
+export const MAX_RESYNC_KIB = 4_194_304;
 /** 4 MiB each: 64 TiB. */
 export const MAX_AL_EXTENTS = 16_777_216;

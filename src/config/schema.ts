@@ -8,13 +8,16 @@ import {
   MAX_AL_EXTENTS,
   MAX_HANDLER_TIMEOUT_MS,
   MAX_PATH_BYTES,
+  MAX_RESYNC_KIB,
   MAX_SOCKET_BUFFER_BYTES,
   MAX_TIMEOUT_MS,
   MAX_WAIT_FOR_PEERS_SECONDS,
+  MIN_RESYNC_CEILING_KIB,
   MIN_SOCKET_BUFFER_BYTES,
   MIN_TIMEOUT_MS,
 } from './limits';
 import { parseAddress } from './address';
+import { tryRate } from './units';
 import { FENCING_POLICIES } from '../model/fencing';
 import { HANDLER_NAMES } from '../model/handlers';
 import { IO_ERROR_POLICIES } from './types';
@@ -58,6 +61,8 @@ const OPTIONS: Readonly<Record<SectionKind, Readonly<Record<string, ValueCheck>>
     'al-extents': integerCheck('extents, 0 for no limit', 0, MAX_AL_EXTENTS),
     'on-io-error': ioErrorProblem,
     'disk-timeout-ms': integerCheck('milliseconds, 0 for never', 0, MAX_TIMEOUT_MS),
+    'c-max-rate': rateCheck(MIN_RESYNC_CEILING_KIB, '0 for no ceiling'),
+    'c-min-rate': rateCheck(1, '0 to leave no room for applications'),
   },
   startup: { 'wfc-timeout': integerCheck('seconds', 1, MAX_WAIT_FOR_PEERS_SECONDS) },
   handlers: {
@@ -70,18 +75,23 @@ const OPTIONS: Readonly<Record<SectionKind, Readonly<Record<string, ValueCheck>>
 /** Options of DRBD that people bring along; what blkmirror has instead is found by nearness. */
 const DRBD_OPTIONS = new Set(
   `after-resync-target al-updates allow-two-primaries auto-promote auto-promote-timeout
-  bitmap c-delay-target c-fill-target c-max-rate
-  c-min-rate c-plan-ahead congestion-extents congestion-fill connect-int cpu-mask cram-hmac-alg
+  bitmap c-delay-target c-fill-target c-plan-ahead congestion-extents
+  congestion-fill connect-int cpu-mask cram-hmac-alg
   csums-after-crash-only csums-alg data-integrity-alg degr-wfc-timeout disable-write-same
   discard-zeroes-if-aligned disk-barrier disk-drain disk-flushes disk-timeout fence-peer fencing
   handlers ko-count max-bio-bvecs max-buffers max-epoch-size max-io-depth
   md-flushes node-id on-congestion on-io-error on-no-data-accessible on-no-quorum options
   outdated-wfc-timeout peer-ack-delay peer-ack-window peer-max-bio-size ping-int ping-timeout
   pri-lost pri-lost-after-sb quorum quorum-minimum-redundancy rdma-ctrl-rcvbuf-size
-  read-balancing resync-after resync-rate rs-discard-granularity set-defaults-to
+  read-balancing resync-after rs-discard-granularity set-defaults-to
   shared-secret socket-check-timeout split-brain tcp-cork timeout-action tls transport
   twopc-retry-timeout twopc-timeout use-rle verify-alg volume`.split(/\s+/),
 );
+
+/** Options of DRBD for which there is another one, in the words of a message. */
+const INSTEAD: ReadonlyMap<string, string> = new Map([
+  ['resync-rate', 'c-max-rate, the ceiling of a resync'],
+]);
 
 export function tryKind(kind: string): SectionKind | undefined {
   return SECTION_KINDS.find((known) => known === kind);
@@ -109,6 +119,8 @@ export function optionProblem(kind: SectionKind, name: string): string | undefin
     const section = home === 'node' ? '[node "NAME"]' : `[${home}]`;
     return `${name} does not belong in [${kind}]; put it in ${section}`;
   }
+  const instead = INSTEAD.get(name);
+  if (instead !== undefined) return `option ${name} is not supported; write ${instead}`;
   if (DRBD_OPTIONS.has(name)) {
     return `option ${name} is not supported yet; remove the line`;
   }
@@ -173,6 +185,15 @@ function integerCheck(what: string, least: number, most: number): ValueCheck {
       ? `${JSON.stringify(value)} is not right; write a whole number from ${least} to ${most} \
 (${what})`
       : undefined;
+}
+
+function rateCheck(least: number, zero: string): ValueCheck {
+  return (value) => {
+    const kib = tryRate(value);
+    if (kib === 0 || (kib !== undefined && kib >= least && kib <= MAX_RESYNC_KIB)) return undefined;
+    return `${JSON.stringify(value)} is not right; write KiB a second from ${least} to \
+${MAX_RESYNC_KIB}, also with K, M or G such as 100M, or ${zero}`;
+  };
 }
 
 function socketBufferCheck(): ValueCheck {

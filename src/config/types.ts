@@ -38,6 +38,10 @@ export interface ResourceConfig {
   readonly onIoError: IoErrorPolicy;
   /** A disk operation that takes longer means a failed disk; 0: never. */
   readonly diskTimeoutMs: number;
+  /** Ceiling of each resync that copies to this node; 0: none. */
+  readonly cMaxKibPerSecond: number;
+  /** What such a resync keeps while an application writes; 0: it leaves no room. */
+  readonly cMinKibPerSecond: number;
   /** How long `up --wait` waits until every peer is connected (wfc-timeout). */
   readonly waitForPeersMs: number;
   /** With a policy other than dont-care there is a fence-peer handler. */

@@ -84,6 +84,8 @@ export function checkDeviceOptions(options: DeviceOptions): void {
   checkInteger('al-extents', options.alExtents, 0, MAX_UINT32);
   checkInteger('timeout-ms', options.timeoutMs, 1, MAX_INT32);
   checkInteger('disk-timeout-ms', options.diskTimeoutMs, 0, MAX_INT32);
+  checkInteger('c-max-rate', options.cMaxKibPerSecond, 0, MAX_INT32);
+  checkInteger('c-min-rate', options.cMinKibPerSecond, 0, MAX_INT32);
 }
 
 export function checkDial(spec: DialSpec): void {

@@ -96,6 +96,10 @@ export interface AttachSpec {
   readonly onIoError: 'detach' | 'pass_on';
   /** A disk operation that takes longer means a failed disk; 0: never. */
   readonly diskTimeoutMs: number;
+  /** Ceiling of each resync that this copy is the target of; 0: none. */
+  readonly cMaxKibPerSecond: number;
+  /** What such a resync keeps while an application writes; 0: it leaves no room. */
+  readonly cMinKibPerSecond: number;
   /** How long to wait for the claim on the disk when another process still holds it. */
   readonly claimTimeoutMs: number;
   /** Where the superblock was last seen, for a disk that grew and so hides internal metadata. */
@@ -107,7 +111,12 @@ export interface AttachSpec {
 /** What may change while attached; as in {@link AttachSpec}. */
 export type DeviceOptions = Pick<
   AttachSpec,
-  'alExtents' | 'timeoutMs' | 'onIoError' | 'diskTimeoutMs'
+  | 'alExtents'
+  | 'timeoutMs'
+  | 'onIoError'
+  | 'diskTimeoutMs'
+  | 'cMaxKibPerSecond'
+  | 'cMinKibPerSecond'
 >;
 
 export interface PeerMetadata {

@@ -46,9 +46,10 @@ import { deviceStatus } from './statusView';
 
 /** What of a configuration the data plane may change while attached. */
 function deviceOptions(config: ResourceConfig): DeviceOptions {
-  const { alExtents, timeoutMs, diskTimeoutMs } = config;
+  const { alExtents, timeoutMs, diskTimeoutMs, cMaxKibPerSecond, cMinKibPerSecond } = config;
   const onIoError = config.onIoError === 'pass_on' ? 'pass_on' : 'detach';
-  return { alExtents, timeoutMs, onIoError, diskTimeoutMs };
+  const rates = { cMaxKibPerSecond, cMinKibPerSecond };
+  return { alExtents, timeoutMs, onIoError, diskTimeoutMs, ...rates };
 }
 
 export interface ResourceOptions {

@@ -63,6 +63,8 @@ export class BareCopy {
       timeoutMs: 500,
       onIoError: 'detach',
       diskTimeoutMs: 0,
+      cMaxKibPerSecond: 0,
+      cMinKibPerSecond: 250,
       claimTimeoutMs: 1000,
     };
     const device = new this.addon.Device(spec as never, (event) => this.events.push(event));

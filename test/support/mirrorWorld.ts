@@ -74,6 +74,8 @@ export class World {
       alExtents: 0,
       onIoError: 'detach',
       diskTimeoutMs: 0,
+      cMaxKibPerSecond: 0,
+      cMinKibPerSecond: 250,
       fencing: 'dont-care',
       handlers: Object.fromEntries(HANDLER_NAMES.map((name) => [name, name])),
       handlerTimeoutMs: 120_000,

@@ -54,7 +54,7 @@ test('an unknown section is refused', async () => {
   await expectRefused(text, lineOf(text, '[network]'), /\[net\]/);
 });
 
-test.each(['c-max-rate = 4096', 'resync-rate = 100M', 'csums-alg = sha1', 'resync-after = r0'])(
+test.each(['c-plan-ahead = 20', 'csums-alg = sha1', 'resync-after = r0'])(
   'a limit or a way of a resync that is not there yet is refused: %s',
   async (line) => {
     const text = rightConfig(`[disk]\n${line}\n`);

@@ -44,6 +44,8 @@ test('a good file gives every option, defaults filled in', () => {
       alExtents: 0,
       onIoError: 'detach',
       diskTimeoutMs: 0,
+      cMaxKibPerSecond: 0,
+      cMinKibPerSecond: 250,
       fencing: 'dont-care',
       handlers: {},
       handlerTimeoutMs: 120_000,
@@ -102,6 +104,18 @@ test('blkmirror.conf gives defaults, the file of the resource wins', () => {
   folder.writeResource('r0', `[net]\ntimeout-ms = 3000\n[disk]\nal-extents = 64\n${GOOD}`);
   const config = getResource(folder.path, 'r0');
   expect(config).toMatchObject({ timeoutMs: 3000, sndbufBytes: 65536, alExtents: 64 });
+});
+
+test.each([
+  ['0', 0],
+  ['250', 250],
+  ['4096k', 4096],
+  ['16M', 16_384],
+  ['4G', 4_194_304],
+])('c-max-rate = %s is %d KiB a second', (value, kib) => {
+  folder.writeResource('r0', `[disk]\nc-max-rate = ${value}\nc-min-rate = 1\n${GOOD}`);
+  const config = getResource(folder.path, 'r0');
+  expect(config).toMatchObject({ cMaxKibPerSecond: kib, cMinKibPerSecond: 1 });
 });
 
 test('an empty blkmirror.conf is fine', () => {

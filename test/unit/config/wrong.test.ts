@@ -308,3 +308,26 @@ test('buffer sizes and al-extents have ranges', () => {
 16777216 (extents, 0 for no limit)`,
   ]);
 });
+
+test.each(['249', '5G', '100 M', '1.5M', '16MB', '-1', '4194305', 'M', '128s'])(
+  'c-max-rate = %s is refused',
+  (value) => {
+    expect(problemsOf(`[disk]\nc-max-rate = ${value}\n${GOOD}`)).toEqual([
+      `r0.conf:2: c-max-rate: "${value}" is not right; write KiB a second from 250 to 4194304, \
+also with K, M or G such as 100M, or 0 for no ceiling`,
+    ]);
+  },
+);
+
+test('c-min-rate has a range of its own', () => {
+  expect(problemsOf(`[disk]\nc-min-rate = all\n${GOOD}`)).toEqual([
+    `r0.conf:2: c-min-rate: "all" is not right; write KiB a second from 1 to 4194304, also with \
+K, M or G such as 100M, or 0 to leave no room for applications`,
+  ]);
+});
+
+test('the fixed rate of old DRBD is refused, naming what there is', () => {
+  expect(problemsOf(`[disk]\nresync-rate = 100M\n${GOOD}`)).toEqual([
+    'r0.conf:2: option resync-rate is not supported; write c-max-rate, the ceiling of a resync',
+  ]);
+});

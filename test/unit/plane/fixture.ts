@@ -71,6 +71,8 @@ export function attachSpec(disk: string, change: Partial<AttachSpec> = {}): Atta
     alExtents: 0,
     onIoError: 'detach',
     diskTimeoutMs: 0,
+    cMaxKibPerSecond: 0,
+    cMinKibPerSecond: 250,
     timeoutMs: 6000,
     bootId: 1n,
     claimTimeoutMs: 0,

@@ -254,11 +254,12 @@ describe('resync', () => {
 });
 
 describe('reconfigure', () => {
-  test('timeouts and al-extents change at once', async () => {
+  test('timeouts, al-extents and rates of a resync change at once', async () => {
     await world.upInSync();
-    const config = { ...world.config(), timeoutMs: 1234, alExtents: 9 };
-    await world.do(alpha().resource.reconfigure(config));
-    expect(alpha().device.options).toMatchObject({ alExtents: 9, timeoutMs: 1234 });
+    const rates = { cMaxKibPerSecond: 4096, cMinKibPerSecond: 0 };
+    const options = { timeoutMs: 1234, alExtents: 9, ...rates };
+    await world.do(alpha().resource.reconfigure({ ...world.config(), ...options }));
+    expect(alpha().device.options).toMatchObject(options);
     expect(inSync()).toBe(true);
   });
 
