@@ -12,6 +12,8 @@ export interface Named {
 export interface Contender extends Named {
   /** What fio is told, so that it opens the device. */
   readonly fioWords: readonly string[];
+  /** Put before fio, where it has to run in a place of its own. */
+  readonly fioPrefix?: readonly string[];
   /** How many fio jobs together make one operation; 1 without it. */
   readonly jobsPerOperation?: number;
   /** Processes whose processor time counts. */

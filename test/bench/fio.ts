@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { runOk } from '../support/systemProcess';
 import { childrenTimeUs, machineTimeUs, processorTimeUs } from './contender';
 import type { Contender } from './contender';
+import { checkInterruption } from './interruption';
 
 /** What fio itself can tell. */
 export interface Outcome {
@@ -49,10 +50,11 @@ const MIB = 1024 * 1024;
 const SPARE_MS = 60_000;
 
 export async function measure(contender: Contender, work: Work): Promise<Sample> {
+  checkInterruption();
   const before = times(contender);
   const start = performance.now();
   const words = [...workWords(work), '--name=bench', ...contender.fioWords];
-  const jobs = await runFio(words, work.seconds ?? 60);
+  const jobs = await runFio(words, work.seconds ?? 60, contender.fioPrefix);
   const wallUs = (performance.now() - start) * 1000;
   const after = times(contender);
   const share = contender.jobsPerOperation ?? 1;
@@ -87,12 +89,17 @@ function sumOf(jobs: readonly Job[], of: (one: Direction) => number): number {
 }
 
 /** Every job's result, in fio's order. */
-export async function runFio(words: readonly string[], seconds: number): Promise<readonly Job[]> {
+async function runFio(
+  words: readonly string[],
+  seconds: number,
+  prefix: readonly string[] = [],
+): Promise<readonly Job[]> {
   const folder = mkdtempSync(join(tmpdir(), 'blkmirror-fio-'));
   try {
     const own = [...FIO_WORDS, `--aux-path=${folder}`];
     const options = { deadlineMs: seconds * 1000 + SPARE_MS };
-    return jobsIn(await runOk('fio', [...own, ...words], options));
+    const [program, ...rest] = [...prefix, 'fio', ...own, ...words] as [string, ...string[]];
+    return jobsIn(await runOk(program, rest, options));
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -6,6 +6,7 @@ import { repository } from '../support/systemProcess';
 import { CELLS } from './cells';
 import type { Named } from './contender';
 import { measure } from './fio';
+import { checkInterruption, failureText, heedInterruption } from './interruption';
 import { commandLine, machineLine, positive, progress, say } from './machine';
 import { keep } from './outcome';
 import { CONTENDERS, openPlace } from './place';
@@ -55,11 +56,12 @@ export async function main(args: readonly string[], peers: () => Peers): Promise
     process.stderr.write(USAGE);
     return 2;
   }
+  heedInterruption();
   try {
     await bench(wanted, peers());
     return 0;
   } catch (error) {
-    process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : 'failed'}\n`);
+    process.stderr.write(`${failureText(error)}\n`);
     return 1;
   }
 }
@@ -74,7 +76,7 @@ async function bench(wanted: Wanted, peers: Peers): Promise<void> {
     progress(`${name}: the contenders start, and their files are filled`);
     const place = await openPlace({ name, sizeBytes, contenders, qemu: peers.qemu });
     try {
-      for (const { name, settings: how } of place.contenders)
+      for (const { name, settings: how } of [...place.contenders, ...place.absent])
         settings.set(name, { name, settings: how });
       const found = await contest(place, wanted);
       found.flatMap(cellLines).forEach(say);
@@ -85,6 +87,7 @@ async function bench(wanted: Wanted, peers: Peers): Promise<void> {
   }
   const findings = [...targetFindings(results)];
   for (const trial of TRIALS.filter(({ key }) => wanted.trials.includes(key))) {
+    checkInterruption();
     progress(trial.title);
     findings.push(...(await trial.run()));
   }
@@ -100,10 +103,10 @@ async function bench(wanted: Wanted, peers: Peers): Promise<void> {
 }
 
 function contest(place: Place, wanted: Wanted): Promise<readonly CellResult[]> {
-  const { sizeBytes, contenders } = place;
+  const { sizeBytes, contenders, absent } = place;
   const { rounds, seconds } = wanted;
   return hold({
-    ...{ place: place.name, contenders, rounds },
+    ...{ place: place.name, contenders, absent, rounds },
     cells: CELLS.filter(({ key }) => wanted.cells.includes(key)),
     measure: (contender, { fioWords }) => measure(contender, { fioWords, sizeBytes, seconds }),
     onProgress: (what, done, all) => progress(`${done + 1}/${all} ${what}`),

@@ -7,8 +7,9 @@ import { scratchFolder } from '../support/systemProcess';
 import { makeSparseFile } from '../support/systemCluster';
 import { rmSync } from 'node:fs';
 import { startMirror } from './blkmirror';
-import type { Contender } from './contender';
+import type { Contender, Named } from './contender';
 import { measure } from './fio';
+import { startGluster, whyNoGluster } from './gluster';
 import { startFile, startNull } from './nbdkit';
 import { startMirrorJob, startPlain, startQuorum } from './qemu';
 import { rawFile, rawPair } from './raw';
@@ -27,6 +28,8 @@ export interface Place {
   readonly name: PlaceName;
   readonly sizeBytes: number;
   readonly contenders: readonly Contender[];
+  /** Those that cannot take part; their settings say why. */
+  readonly absent: readonly Named[];
   close(): Promise<void>;
 }
 
@@ -38,6 +41,7 @@ export const CONTENDERS = [
   'qemu quorum',
   'qemu mirror',
   'qemu plain',
+  'GlusterFS',
   'nbdkit null',
   'nbdkit file',
   'raw file',
@@ -47,14 +51,19 @@ export const CONTENDERS = [
 export async function openPlace(spec: PlaceSpec): Promise<Place> {
   const folder = scratchFolder(spec.name === 'tmpfs');
   const contenders: Contender[] = [];
+  const absent: Named[] = [];
   const close = async (): Promise<void> => {
     for (const contender of contenders) await contender.close();
     rmSync(folder, { recursive: true, force: true });
   };
   try {
     for (const name of spec.contenders) {
+      const why = whyAbsent(name, spec);
+      if (why !== undefined) {
+        absent.push({ name, settings: why });
+        continue;
+      }
       const started = await startOne(name, spec, join(folder, name.replace(' ', '-')));
-      if (started === undefined) continue;
       contenders.push(started);
       await fill(started, spec.sizeBytes);
     }
@@ -62,15 +71,22 @@ export async function openPlace(spec: PlaceSpec): Promise<Place> {
     await close();
     throw error;
   }
-  return { name: spec.name, sizeBytes: spec.sizeBytes, contenders, close };
+  return { name: spec.name, sizeBytes: spec.sizeBytes, contenders, absent, close };
+}
+
+function whyAbsent(name: string, { qemu }: PlaceSpec): string | undefined {
+  if (name === 'GlusterFS') return whyNoGluster();
+  if (name.startsWith('qemu') && qemu === undefined) return 'version 10 cannot be had';
+  return undefined;
 }
 
 async function startOne(
   name: string,
   { name: place, sizeBytes, qemu }: PlaceSpec,
   folder: string,
-): Promise<Contender | undefined> {
+): Promise<Contender> {
   mkdirSync(folder);
+  if (name === 'GlusterFS') return startGluster(folder);
   const files: [string, string] = [join(folder, 'first'), join(folder, 'second')];
   for (const file of files) makeSparseFile(file, sizeBytes);
   switch (name) {
@@ -85,8 +101,7 @@ async function startOne(
     case 'raw pair':
       return rawPair(files[0], files[1]);
   }
-  if (qemu === undefined) return undefined;
-  const place10 = { program: qemu, folder, files };
+  const place10 = { program: qemu ?? '', folder, files };
   if (name === 'qemu quorum') return startQuorum(place10);
   if (name === 'qemu mirror') return startMirrorJob(place10);
   if (name === 'qemu plain') return startPlain(place10);

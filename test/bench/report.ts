@@ -106,7 +106,8 @@ function figures(result: CellResult): string {
     'spread',
     'blkmirror is',
   ];
-  return table(heads, rows);
+  const missing = result.absent.map(({ name, settings }) => [name, settings]);
+  return table(heads, [...rows, ...missing]);
 }
 
 function ratioTo(result: CellResult, contender: string): string | undefined {

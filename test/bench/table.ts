@@ -10,7 +10,7 @@ const NAME_WIDTH = 14;
 const HEADS = ['IOPS', 'MiB/s', 'p50 us', 'p99 us', 'p99.9 us', 'cpu us/op', 'spread', 'we are'];
 
 export function cellLines(result: CellResult): readonly string[] {
-  const { cell, place, figures } = result;
+  const { cell, place, figures, absent } = result;
   const lines = figures.map((one) => {
     const summary = summaryOf(cell, one);
     const numbers = [
@@ -25,7 +25,8 @@ export function cellLines(result: CellResult): readonly string[] {
     ];
     return row(one.contender, numbers);
   });
-  return ['', `${cell.title}, ${place}`, row('', HEADS), ...lines];
+  const missing = settingsLines(absent);
+  return ['', `${cell.title}, ${place}`, row('', HEADS), ...lines, ...missing];
 }
 
 function row(name: string, columns: readonly string[]): string {

@@ -2,6 +2,7 @@
 // every cell, so that what disturbs the machine meets all of them.
 
 import type { Cell } from './cells';
+import type { Named } from './contender';
 import type { Sample } from './fio';
 
 export interface Figures {
@@ -13,6 +14,8 @@ export interface CellResult {
   readonly place: string;
   readonly cell: Cell;
   readonly figures: readonly Figures[];
+  /** Those that cannot take part; their settings say why. */
+  readonly absent: readonly Named[];
 }
 
 /** Those who take part: of each `name`, whatever else is needed to measure it. */
@@ -20,6 +23,7 @@ export interface TournamentSpec<C extends { readonly name: string }> {
   /** As the tables call it. */
   readonly place: string;
   readonly contenders: readonly C[];
+  readonly absent: readonly Named[];
   readonly cells: readonly Cell[];
   readonly rounds: number;
   readonly measure: (contender: C, cell: Cell, round: number) => Promise<Sample>;
@@ -45,6 +49,7 @@ export async function hold<C extends { readonly name: string }>(
   return table.map(({ cell, rows }) => ({
     place,
     cell,
+    absent: spec.absent,
     figures: contenders.map(({ name }, index) => ({
       contender: name,
       samples: rows[index] ?? [],

@@ -58,7 +58,7 @@ export class PrivateBus {
   async kill(): Promise<void> {
     const daemon = this.daemon;
     this.daemon = undefined;
-    if (daemon?.exitCode !== null) return;
+    if (daemon === undefined || daemon.exitCode !== null || daemon.signalCode !== null) return;
     const ended = once(daemon, 'exit');
     daemon.kill('SIGKILL');
     await ended;

@@ -10,6 +10,7 @@ import { bootedState, filesDisk } from '../../vm/support/prepare';
 import type { Finding } from '../findings';
 import { FIO_WORDS, jobsIn, outcomeOf, workWords } from '../fio';
 import type { Sample } from '../fio';
+import { checkInterruption, failureText, heedInterruption } from '../interruption';
 import { commandLine, machineLine, positive, progress, say } from '../machine';
 import { keep } from '../outcome';
 import { writeReport } from '../report';
@@ -55,11 +56,12 @@ export async function main(
     process.stderr.write(USAGE);
     return 2;
   }
+  heedInterruption();
   try {
     await withGuest(prepare(say), (guest, accelerator) => bench(guest, accelerator, wanted));
     return 0;
   } catch (error) {
-    process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : 'failed'}\n`);
+    process.stderr.write(`${failureText(error)}\n`);
     return 1;
   }
 }
@@ -121,7 +123,7 @@ async function contest(
   const cells = GUEST_CELLS.filter((cell) => cell.backing === backing);
   for (const contender of contenders) await fill(guest, contender, backing);
   return hold<GuestContender>({
-    ...{ place: backing, contenders, cells, rounds },
+    ...{ place: backing, contenders, absent: [], cells, rounds },
     measure: (contender, { key }) => measure(guest, contender, cellOf(key), seconds),
     onProgress: (what, done, all) => progress(`${done + 1}/${all} ${what}`),
   });
@@ -139,6 +141,7 @@ async function measure(
   cell: GuestCell,
   seconds: number,
 ): Promise<Sample> {
+  checkInterruption();
   const sizeBytes = cell.sizeMib * MIB;
   const limited =
     cell.writes === undefined

@@ -18,7 +18,7 @@ function result(key: string, samples: Readonly<Record<string, readonly Sample[]>
   if (cell === undefined) throw new Error(`there is no cell ${key}`);
   const all = Object.entries(samples);
   const figures = all.map(([contender, list]) => ({ contender, samples: list }));
-  return { place: 'tmpfs', cell, figures };
+  return { place: 'tmpfs', cell, figures, absent: [] };
 }
 
 const won = result('write-4k-qd32', {
