@@ -27,6 +27,8 @@ static Napi::Object init_addon(Napi::Env env, Napi::Object exports) {
   exports.Set("notifyManager", Napi::Function::New(env, notify_manager));
   exports.Set("storeDescriptor", Napi::Function::New(env, store_descriptor));
   exports.Set("waitForManager", Napi::Function::New(env, wait_for_manager_async));
+  exports.Set("bindNotices", Napi::Function::New(env, bind_notices));
+  exports.Set("receiveNotice", Napi::Function::New(env, receive_notice_async));
   exports.Set("keepBytes", Napi::Function::New(env, keep_bytes));
   return exports;
 }

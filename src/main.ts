@@ -38,7 +38,7 @@ import { Locations } from './service/locations';
 import { MirrorService } from './service/mirrorService';
 import type { OpenDevice } from './service/mirrorService';
 import { Ports } from './service/ports';
-import { claimRunDir, makeFolder } from './service/runDir';
+import { claimRunDir, inheritRunDir, makeFolder } from './service/runDir';
 import type { RunDir } from './service/runDir';
 import { StateLog } from './service/stateLog';
 import { UpList } from './service/upList';
@@ -46,6 +46,7 @@ import { asSocketStore, openFdStore } from './systemd/fdStore';
 import type { FdStore } from './systemd/fdStore';
 import { openNotifier, Watchdog, watchdogIntervalMs } from './systemd/notifier';
 import type { Notifier } from './systemd/notifier';
+import { ADOPTION_SOCKET, Inheritance, Successor, tryAdopt } from './systemd/succession';
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
@@ -71,15 +72,19 @@ class Latch {
   }
 }
 
-/** What a running service is made of. */
-interface Daemon {
+/** What is there before anything is claimed. */
+interface Parts {
   readonly log: Logger;
-  readonly runDir: RunDir;
   readonly plane: Plane;
   readonly handlers: HelperProcess;
+  readonly notifier: Notifier;
+}
+
+/** What a running service is made of. */
+interface Daemon extends Parts {
+  readonly runDir: RunDir;
   readonly service: MirrorService;
   readonly bus: MirrorBus;
-  readonly notifier: Notifier;
   readonly watchdog: Watchdog;
   readonly fdStore: FdStore | undefined;
   readonly kernel: KernelSide;
@@ -120,8 +125,19 @@ function runService(settings: Settings): void {
 }
 
 async function start(settings: Settings, addresses: readonly string[], log: Logger): Promise<void> {
+  const { runDir } = settings;
+  const inheritance = Inheritance.tryOpen(process.env, runDir);
+  if (inheritance === undefined && (await tryAdopt(runDir, process.env))) {
+    log.info('the successor of the former process serves already');
+    return;
+  }
   const restored = new Latch();
-  const daemon = assemble(settings, addresses, log, restored);
+  const parts = loadParts(log);
+  const handed = await inheritance?.receive();
+  const claim = inheritance?.claim;
+  const claimed =
+    claim === undefined ? claimRunDir(runDir) : inheritRunDir(runDir, claim, ADOPTION_SOCKET);
+  const daemon = assemble(settings, addresses, parts, claimed, handed, restored);
   const { service, notifier } = daemon;
   handleSignals(daemon);
   log.info({ ...settings, version: service.version, pid: process.pid }, 'starting');
@@ -133,10 +149,23 @@ async function start(settings: Settings, addresses: readonly string[], log: Logg
   await daemon.fdStore?.discard();
   clearTimeout(patience);
   restored.open();
+  if ((await inheritance?.adopted) === false) return endAlone(daemon);
   daemon.watchdog.start(watchdogIntervalMs(process.env, process.pid));
   notifier.ready(statusText(service));
   keepStatus(service, notifier);
   log.info({ resources: service.devices().length }, 'ready');
+}
+
+/** Of a successor: the service was stopped while it took over. */
+function endAlone(daemon: Daemon): Promise<void> {
+  daemon.log.warn('the service manager does not know of this process: the service is stopped');
+  return stop(daemon);
+}
+
+function loadParts(log: Logger): Parts {
+  const plane = openNativePlane({ onWarning: (warning) => log.warn(warning) });
+  const handlers = new HelperProcess(HANDLERS_PROGRAM, log);
+  return { log, plane, handlers, notifier: openNotifier(process.env, log) };
 }
 
 /** Whoever uses a kernel device does not wait for the bus as well; the bus not for ever for it. */
@@ -152,15 +181,14 @@ async function beforeBus(restoring: Promise<void>, service: MirrorService): Prom
 function assemble(
   settings: Settings,
   addresses: readonly string[],
-  log: Logger,
+  parts: Parts,
+  runDir: RunDir,
+  handed: Map<string, number> | undefined,
   restored: Latch,
 ): Daemon {
-  const runDir = claimRunDir(settings.runDir);
+  const { log, plane, handlers, notifier } = parts;
   makeFolder(settings.stateDir);
-  const plane = openNativePlane({ onWarning: (warning) => log.warn(warning) });
-  const handlers = new HelperProcess(HANDLERS_PROGRAM, log);
-  const notifier = openNotifier(process.env, log);
-  const fdStore = openFdStore(process.env, process.pid, log);
+  const fdStore = openFdStore(process.env, process.pid, log, handed);
   const kernel = openKernelSide(fdStore, log);
   const service = new MirrorService({
     version: programVersion(__dirname),
@@ -175,7 +203,7 @@ function assemble(
   const ownUid = process.getuid?.() ?? 0;
   const bus = new MirrorBus({ service, addresses, ownUid, ready: restored.opened, log });
   const watchdog = new Watchdog(notifier, () => service.devices(), log);
-  return { log, runDir, plane, handlers, service, bus, notifier, watchdog, fdStore, kernel };
+  return { ...parts, runDir, service, bus, watchdog, fdStore, kernel };
 }
 
 function deviceOpener(
@@ -236,21 +264,40 @@ async function stop(daemon: Daemon): Promise<void> {
   const { log, service, bus, plane, handlers, notifier, runDir } = daemon;
   notifier.stopping();
   daemon.watchdog.stop();
+  let successor: Successor | undefined;
   try {
-    const job = (await bus.tryUnitJob()) ?? 'none';
-    const ending = RESTARTING_JOBS.includes(job) ? 'restart' : 'stop';
-    log.info({ job, ending }, 'closing what is up');
+    successor = (await isRestart(daemon)) ? await trySuccessor(daemon) : undefined;
+    // It may have been stopped for good while the successor was loaded.
+    const ending = (await isRestart(daemon)) ? 'restart' : 'stop';
+    log.info({ ending, successor: successor !== undefined }, 'closing what is up');
+    if (ending === 'stop') {
+      successor?.abandon();
+      successor = undefined;
+    }
     await service.close(ending);
     await bus.close();
     plane.close();
     handlers.close();
     runDir.release();
+    successor?.begin();
   } catch (error) {
+    successor?.abandon();
     log.error({ err: error }, 'not ended cleanly');
     process.exit(EXIT_FAILED);
   }
   log.info('ended');
   process.exit(0);
+}
+
+async function isRestart({ bus }: Daemon): Promise<boolean> {
+  return RESTARTING_JOBS.includes((await bus.tryUnitJob()) ?? 'none');
+}
+
+/** What this process would leave with the service manager goes to the successor from here on. */
+async function trySuccessor({ runDir, fdStore, log }: Daemon): Promise<Successor | undefined> {
+  const successor = await Successor.tryStart(runDir, log);
+  if (successor !== undefined) fdStore?.redirect(successor.keeper);
+  return successor;
 }
 
 /** What is wrong has been logged by the service, resource by resource. */

@@ -1,4 +1,4 @@
-// The datagram that sd_notify(3) sends.
+// The datagram that sd_notify(3) sends, and how a process of the service receives it from another.
 #include "host/service_notify.h"
 
 #include <fcntl.h>
@@ -19,6 +19,8 @@
 namespace blkmirror::host {
 
 namespace {
+
+constexpr size_t kMostNoticeBytes = 4096;
 
 bool is_address(const std::string& text) {
   if (text.size() < 2 || text.size() >= sizeof(sockaddr_un::sun_path)) return false;
@@ -45,6 +47,29 @@ void attach_descriptor(msghdr& message, char* control, size_t bytes, int fd) {
   header->cmsg_type = SCM_RIGHTS;
   header->cmsg_len = CMSG_LEN(sizeof fd);
   std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
+}
+
+// 0: nothing came in time; negative: an errno.
+int wait_until_ready(int fd, int16_t events, int timeout_ms) {
+  BM_ASSERT(fd >= 0);
+  BM_ASSERT(timeout_ms > 0);
+  pollfd one{fd, events, 0};
+  int ready = 0;
+  do {
+    ready = poll(&one, 1, timeout_ms);
+  } while (ready < 0 && errno == EINTR);
+  return ready < 0 ? -errno : ready;
+}
+
+// Of several only the first is taken, which nobody sends here.
+OwnedFd descriptor_of(const msghdr& message) {
+  const cmsghdr* header = CMSG_FIRSTHDR(&message);
+  if (header == nullptr || header->cmsg_type != SCM_RIGHTS) return OwnedFd();
+  BM_ASSERT(header->cmsg_level == SOL_SOCKET);
+  int fd = -1;
+  BM_ASSERT(header->cmsg_len >= CMSG_LEN(sizeof fd));
+  std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
+  return OwnedFd(fd);
 }
 
 }  // namespace
@@ -84,13 +109,41 @@ int wait_for_service_manager(const std::string& address, int timeout_ms) {
   const int error = notify_with_descriptor(address, "BARRIER=1", passed.get());
   if (error != 0) return error;
   passed.reset();
-  pollfd hang_up{waiting.get(), 0, 0};
-  int ready = 0;
-  do {
-    ready = poll(&hang_up, 1, timeout_ms);
-  } while (ready < 0 && errno == EINTR);
-  if (ready < 0) return errno;
+  const int ready = wait_until_ready(waiting.get(), 0, timeout_ms);
+  if (ready < 0) return -ready;
   return ready == 0 ? ETIMEDOUT : 0;
+}
+
+Outcome<OwnedFd> bind_notices(const std::string& path) {
+  const std::string refused = "cannot listen at " + path;
+  if (!is_address(path)) return Failure{EINVAL, refused + ": the path is too long"};
+  sockaddr_un at{};
+  const socklen_t length = fill_address(path, &at);
+  if (unlink(path.c_str()) != 0 && errno != ENOENT) return Failure{errno, refused};
+  OwnedFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!socket.valid()) return Failure{errno, refused};
+  const auto* address = reinterpret_cast<const sockaddr*>(&at);
+  if (bind(socket.get(), address, length) != 0) return Failure{errno, refused};
+  return socket;
+}
+
+Outcome<Notice> receive_notice(int socket, int timeout_ms) {
+  const int ready = wait_until_ready(socket, POLLIN, timeout_ms);
+  if (ready == 0) return Failure{ETIMEDOUT, "nothing was received"};
+  if (ready < 0) return Failure{-ready, "cannot wait for a notice"};
+  char bytes[kMostNoticeBytes];
+  int passed = -1;
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof passed)] = {};
+  iovec text{bytes, sizeof bytes};
+  msghdr message{};
+  message.msg_iov = &text;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  const ssize_t count = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (count < 0) return Failure{errno, "cannot receive a notice"};
+  BM_ASSERT(static_cast<size_t>(count) <= sizeof bytes);
+  return Notice{std::string(bytes, static_cast<size_t>(count)), descriptor_of(message)};
 }
 
 Outcome<OwnedFd> keep_bytes(const void* bytes, size_t length) {

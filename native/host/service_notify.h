@@ -21,6 +21,17 @@ int notify_with_descriptor(const std::string& address, const std::string& state,
 // may otherwise be dropped. 0, ETIMEDOUT, or what sending it failed with.
 int wait_for_service_manager(const std::string& address, int timeout_ms);
 
+// The other side: a socket at `path`, made anew, which receives what the functions above send.
+Outcome<OwnedFd> bind_notices(const std::string& path);
+
+struct Notice {
+  std::string state;
+  OwnedFd descriptor;  // invalid: it came without one
+};
+
+// Waits for the next one. ETIMEDOUT, or an errno.
+Outcome<Notice> receive_notice(int socket, int timeout_ms);
+
 // Bytes without a file, for the manager to keep.
 Outcome<OwnedFd> keep_bytes(const void* bytes, size_t length);
 

@@ -15,9 +15,11 @@
 #include "host/owned_fd.h"
 #include "host/service_notify.h"
 
+using blkmirror::host::bind_notices;
 using blkmirror::host::notify_service_manager;
 using blkmirror::host::notify_with_descriptor;
 using blkmirror::host::OwnedFd;
+using blkmirror::host::receive_notice;
 using blkmirror::host::wait_for_service_manager;
 
 namespace {
@@ -123,4 +125,31 @@ TEST(notify_hands_over_descriptors_and_waits_until_they_are_taken) {
   const int waited = wait_for_service_manager(address, 10'000);
   reader.join();
   CHECK_EQ(waited, 0);
+}
+
+TEST(notices_are_received_as_a_manager_receives_them) {
+  const TempFolder folder;
+  const std::string address = folder.path + "/notify";
+  CHECK(!bind_notices("relative").ok());
+  CHECK(!bind_notices(folder.path).ok());
+  auto first = bind_notices(address);
+  CHECK(first.ok());
+  // Whoever was there before is replaced.
+  auto socket = bind_notices(address);
+  CHECK(socket.ok());
+  auto nothing = receive_notice(socket.value().get(), 20);
+  CHECK(!nothing.ok());
+  CHECK_EQ(nothing.failure().error, ETIMEDOUT);
+  auto kept = blkmirror::host::keep_bytes("half a request", 14);
+  CHECK_EQ(notify_with_descriptor(address, "FDSTORE=1\nFDNAME=r0", kept.value().get()), 0);
+  CHECK_EQ(notify_service_manager(address, "READY=1"), 0);
+  auto stored = receive_notice(socket.value().get(), 1000);
+  CHECK(stored.ok());
+  CHECK_EQ(stored.value().state, "FDSTORE=1\nFDNAME=r0");
+  char bytes[32] = {};
+  CHECK_EQ(pread(stored.value().descriptor.get(), bytes, sizeof bytes, 0), 14);
+  auto ready = receive_notice(socket.value().get(), 1000);
+  CHECK(ready.ok());
+  CHECK_EQ(ready.value().state, "READY=1");
+  CHECK(!ready.value().descriptor.valid());
 }

@@ -129,6 +129,11 @@ export interface Addon {
   readMetadata(disk: string, metaDisk: string): Promise<Metadata>;
 }
 
+export interface RawNotice {
+  readonly state: string;
+  readonly fd: number;
+}
+
 /** What the service alone uses. */
 export interface ServiceAddon {
   /** Of sd_notify(3); answers an errno's name, empty when it was sent. */
@@ -137,6 +142,10 @@ export interface ServiceAddon {
   storeDescriptor(address: string, name: string, fd: number): string;
   /** Resolves when the manager has acted on all that was sent. */
   waitForManager(address: string, timeoutMs: number): Promise<unknown>;
+  /** A socket that receives what is sent like this, made anew at the path; or throws. */
+  bindNotices(path: string): number;
+  /** The next one; `fd` is the caller's, -1: it came without. Rejects when none comes in time. */
+  receiveNotice(socket: number, timeoutMs: number): Promise<RawNotice>;
   /** A descriptor of bytes in memory, or throws. */
   keepBytes(bytes: Uint8Array): number;
 }

@@ -2,11 +2,11 @@
  * The data plane over the C++ addon. This file alone loads the addon; native/bind is the other
  * side of it.
  */
-import { existsSync } from 'node:fs';
+import { closeSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { MirrorError } from '../model/errors';
 import { asAddon } from './addon';
-import type { Addon, WholeAddon } from './addon';
+import type { Addon, RawNotice, WholeAddon } from './addon';
 import { checkCreate, checkPath } from './checks';
 import type { KernelDriver } from './kernelDriver';
 import type { MetadataTools } from './metadataTools';
@@ -75,6 +75,23 @@ export function openManagerSocket(address: string): ManagerSocket {
     store: (name, fd) => addon.storeDescriptor(address, name, fd),
     settle: (timeoutMs) => addon.waitForManager(address, timeoutMs),
     keepBytes: (bytes) => addon.keepBytes(bytes),
+  };
+}
+
+/** What another process sends as to a service manager is received here. */
+export interface NoticeSocket {
+  /** The next one; `fd` is the caller's, -1: it came without. @throws an Error: none in time */
+  receive(timeoutMs: number): Promise<RawNotice>;
+  close(): void;
+}
+
+/** A socket file, made anew. @throws an Error, MirrorError (Failed) when the addon is not built */
+export function openNoticeSocket(path: string): NoticeSocket {
+  const addon = loadAddon();
+  const socket = addon.bindNotices(path);
+  return {
+    receive: (timeoutMs) => addon.receiveNotice(socket, timeoutMs),
+    close: () => closeSync(socket),
   };
 }
 

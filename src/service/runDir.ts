@@ -19,6 +19,8 @@ const FLOCK_DEADLINE_MS = 5000;
 
 export interface RunDir {
   readonly path: string;
+  /** Of the claim: a process that inherits it has the claim as well. */
+  readonly claim: number;
   /** Gives up the claim. Twice is fine. */
   release(): void;
 }
@@ -26,9 +28,15 @@ export interface RunDir {
 /** @throws DeviceInUse (another service has it), Failed */
 export function claimRunDir(path: string, waitMs = LOCK_WAIT_MS): RunDir {
   makeFolder(path);
-  const release = takeLock(join(path, LOCK_FILE), path, waitMs);
+  const claim = takeLock(join(path, LOCK_FILE), path, waitMs);
   removeSockets(path);
-  return { path, release };
+  return { path, claim, release: closingOnce(claim) };
+}
+
+/** The same with the claim of the process before, which has ended what it did there. */
+export function inheritRunDir(path: string, claim: number, except: string): RunDir {
+  removeSockets(path, except);
+  return { path, claim, release: closingOnce(claim) };
 }
 
 /** @throws Failed */
@@ -42,13 +50,13 @@ export function makeFolder(path: string): void {
   }
 }
 
-function takeLock(file: string, runDir: string, waitMs: number): () => void {
+function takeLock(file: string, runDir: string, waitMs: number): number {
   const descriptor = openLock(file);
   const flock = spawnSync('flock', ['--timeout', String(waitMs / 1000), '3'], {
     stdio: ['ignore', 'ignore', 'ignore', descriptor],
     timeout: waitMs + FLOCK_DEADLINE_MS,
   });
-  if (flock.status === 0) return closingOnce(descriptor);
+  if (flock.status === 0) return descriptor;
   closeSync(descriptor);
   if (flock.error !== undefined) throw failed(`cannot lock ${file}`, flock.error);
   const message = `another blkmirrord runs with the run-dir ${runDir}; end it or use another one`;
@@ -71,10 +79,10 @@ function openLock(file: string): number {
   }
 }
 
-function removeSockets(path: string): void {
+function removeSockets(path: string, except?: string): void {
   for (const name of readdirSync(path)) {
     const file = join(path, name);
-    if (lstatSync(file).isSocket()) unlinkSync(file);
+    if (name !== except && lstatSync(file).isSocket()) unlinkSync(file);
   }
 }
 

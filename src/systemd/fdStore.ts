@@ -1,6 +1,7 @@
 /**
  * The service manager's file-descriptor store (sd_pid_notify_with_fds(3), FDSTORE=1): sockets that
- * outlive one process of the service and come to the next one with $LISTEN_FDS.
+ * outlive one process of the service and come to the next one with $LISTEN_FDS, or straight from
+ * the one before (succession.ts).
  *
  * systemd keeps them over a restart, and closes them when the service is stopped and stays so. A
  * socket that is in use again must not be kept: its copy would hide from the kernel that this
@@ -23,15 +24,23 @@ const UNREAD = 'unread-';
 
 type Variables = Record<string, string | undefined>;
 
-/** Takes over what was passed; the variables go, so that no child believes they are for it. */
-export function openFdStore(env: Variables, pid: number, log: Logger): FdStore | undefined {
+/**
+ * Takes over what was passed; the variables go, so that no child believes they are for it.
+ * `handed`: what the process before gave to this one itself.
+ */
+export function openFdStore(
+  env: Variables,
+  pid: number,
+  log: Logger,
+  handed?: Map<string, number>,
+): FdStore | undefined {
   const address = env.NOTIFY_SOCKET;
-  const left = readPassed(env, pid);
+  const left = handed ?? readPassed(env, pid);
   for (const name of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES'])
     Reflect.deleteProperty(env, name);
   if (address === undefined || address === '') return undefined;
   try {
-    return new FdStore(openManagerSocket(address), left, log);
+    return new FdStore(openManagerSocket(address), left, log, handed === undefined);
   } catch (error) {
     log.warn({ err: error }, 'sockets of kernel devices are not kept over a restart');
     return undefined;
@@ -56,11 +65,21 @@ export function readPassed(env: Variables, pid: number): Map<string, number> {
 }
 
 export class FdStore implements SocketStore {
+  /** A manager's queue is short: one socket at a time. */
+  private turn: Promise<void> = Promise.resolve();
+
   constructor(
-    private readonly manager: ManagerSocket,
+    private manager: ManagerSocket,
     private readonly left: Map<string, number>,
     private readonly log: Logger,
+    /** The manager has copies of what is left here. */
+    private readonly isManagers = true,
   ) {}
+
+  /** From here on what is put goes there. */
+  redirect(manager: ManagerSocket): void {
+    this.manager = manager;
+  }
 
   async take(name: string): Promise<StoredSocket | undefined> {
     const fd = this.left.get(SOCKET + name);
@@ -75,7 +94,20 @@ export class FdStore implements SocketStore {
     return undefined;
   }
 
-  async put(name: string, { fd, unread }: StoredSocket): Promise<void> {
+  put(name: string, socket: StoredSocket): Promise<void> {
+    const done = this.turn.then(() => this.putOne(name, socket));
+    this.turn = done.catch(() => undefined);
+    return done;
+  }
+
+  /** Of resources that were not up again: the kernel learns that nobody serves them. */
+  async discard(): Promise<void> {
+    const names = [...this.left.keys()];
+    for (const fd of this.left.values()) closeSync(fd);
+    await this.forget(names);
+  }
+
+  private async putOne(name: string, { fd, unread }: StoredSocket): Promise<void> {
     const bytes = this.manager.keepBytes(unread);
     try {
       const failure =
@@ -89,19 +121,10 @@ export class FdStore implements SocketStore {
     }
   }
 
-  /** Of resources that were not up again: the kernel learns that nobody serves them. */
-  async discard(): Promise<void> {
-    const names = [...this.left.keys()];
-    for (const fd of this.left.values()) closeSync(fd);
-    await this.forget(names);
-  }
-
   private async forget(names: readonly string[]): Promise<void> {
-    for (const name of names) {
-      this.left.delete(name);
-      this.manager.send(`FDSTOREREMOVE=1\nFDNAME=${name}`);
-    }
-    if (names.length === 0) return;
+    for (const name of names) this.left.delete(name);
+    if (names.length === 0 || !this.isManagers) return;
+    for (const name of names) this.manager.send(`FDSTOREREMOVE=1\nFDNAME=${name}`);
     try {
       await this.manager.settle(SETTLE_MS);
     } catch (error) {

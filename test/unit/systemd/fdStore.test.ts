@@ -79,6 +79,33 @@ test('what is put is kept when put() resolves; the caller still owns its socket'
   closeSync(fd);
 });
 
+test('a successor gets what the manager would have got, one socket at a time', async () => {
+  const store = new FdStore({ ...manager, store: () => 'ENOENT' }, new Map(), log);
+  store.redirect(manager);
+  const fd = descriptorOf('');
+  const unread = Buffer.from('x');
+  await Promise.all([store.put('r0', { fd, unread }), store.put('r1', { fd, unread })]);
+  const one = (name: string): string[] => [
+    `store unread-${name}`,
+    `store socket-${name}`,
+    'settle',
+  ];
+  expect(sent).toEqual([...one('r0'), ...one('r1')]);
+  closeSync(fd);
+});
+
+test('what the process before handed over the manager never had', async () => {
+  const fd = descriptorOf('');
+  const left = new Map([
+    ['socket-r0', fd],
+    ['unread-r0', descriptorOf('')],
+  ]);
+  const store = new FdStore(manager, left, log, false);
+  expect((await store.take('r0'))?.fd).toBe(fd);
+  expect(sent).toEqual([]);
+  closeSync(fd);
+});
+
 test('a manager that keeps nothing is an error', async () => {
   failure = 'ENOENT';
   const put = new FdStore(manager, new Map(), log).put('r0', { fd: 0, unread: new Uint8Array() });
