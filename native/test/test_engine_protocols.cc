@@ -1,6 +1,7 @@
 // Protocols A, B and C over the simulated world: what an acknowledgement waits for, in which order
 // a Secondary applies what it received, and what is left when a node goes in the middle.
 #include <cerrno>
+#include <iterator>
 
 #include "check.h"
 #include "engine_fixture.h"
@@ -221,7 +222,14 @@ TEST(a_flush_is_a_barrier_on_a_secondary_that_loses_its_power) {
       CHECK_EQ(pair.client.write(uint64_t{i} * kMiB, std::byte(i + 1), 4096), 0u);
       if (i % kGroup == kGroup - 1) CHECK_EQ(pair.client.flush(), 0u);
     }
-    pair.pass(pair.world.random().between(0, 500'000));
+    const uint64_t first = kGroup * pair.world.random().between(1, kGroups - 1);
+    if (seed % 4 < 2) {
+      pair.pass(pair.world.random().between(0, 500'000));
+    } else {  // as soon as the first write behind a flush has reached the disk
+      const auto value = static_cast<std::byte>(first + 1);
+      CHECK(pair.world.run_until([&] { return pair.has(pair.beta, first * kMiB, value); },
+                                 5'000'000));
+    }
     pair.beta.crash(io::SimCrash::kPower);
     uint32_t lowest_lost = kGroups;
     uint32_t highest_there = 0;
@@ -364,7 +372,8 @@ TEST(a_primary_sync_target_never_reads_what_is_older_than_its_writes) {
 
 // What only the Primary's disk has is not left behind with it.
 TEST(a_detach_waits_until_the_peer_has_what_is_acknowledged) {
-  for (const Protocol protocol : kAll) {
+  for (uint32_t run = 0; run < 2 * std::size(kAll); ++run) {
+    const Protocol protocol = kAll[run / 2];
     Pair pair(protocol, 91);
     CHECK(pair.start());
     pair.slow_disk(pair.beta, 1'000'000, 1'000'000);
@@ -372,7 +381,8 @@ TEST(a_detach_waits_until_the_peer_has_what_is_acknowledged) {
     Done detached;
     pair.alpha.engine->detach(false, detached.completion);
     // Meanwhile only what the peer has written is acknowledged.
-    if (protocol != Protocol::kC) CHECK(pair.timed_write(8192, std::byte{2}) >= 1'000'000);
+    const bool more = run % 2 == 1 && protocol != Protocol::kC;
+    if (more) CHECK(pair.timed_write(8192, std::byte{2}) >= 1'000'000);
     pair.alpha.wait(detached);
     CHECK_EQ(detached.error, 0);
     if (protocol != Protocol::kC) CHECK(pair.has(pair.beta, 0, std::byte{1}));
