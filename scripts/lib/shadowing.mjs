@@ -6,6 +6,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
   existsSync,
+  lstatSync,
   mkdirSync,
   readFileSync,
   rmSync,
@@ -58,7 +59,8 @@ function copyTree(edit) {
   }
   for (const link of LINKS) {
     mkdirSync(dirname(join(SHADOW, link)), { recursive: true });
-    if (!existsSync(join(SHADOW, link))) symlinkSync(join(root, link), join(SHADOW, link));
+    const known = lstatSync(join(SHADOW, link), { throwIfNoEntry: false }) !== undefined;
+    if (!known) symlinkSync(join(root, link), join(SHADOW, link));
   }
   removeOthers(new Set(files));
 }
