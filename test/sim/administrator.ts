@@ -13,12 +13,14 @@ export const ORDERS: readonly Action[] = [
   order('promote', 3, (story) => story.primaries.length === 0 && promote(story, false)),
   { ...order('promoteForce', 0.25, (story) => promote(story, true)), onlyTwo: true },
   { ...order('promoteAnyway', 0.5, (story) => promote(story, false)), onlyTwo: true },
+  order('promoteAgain', 0.1, promoteAgain),
   order('promoteAtOnce', 0.5, promoteAtOnce),
   order('demote', 0.5, demote),
   order('switchOver', 1, switchOver),
   order('disconnect', 1, disconnect),
   order('connect', 2, connect),
   order('connectDiscard', 0.5, connectDiscard),
+  { ...order('connectDiscardAll', 0.2, connectDiscardAll), onlyTwo: true },
   order('resync', 0.5, (story) => resync(story, false)),
   order('resyncFull', 0.5, (story) => resync(story, true)),
   order('resyncTo', 0.5, (story) => resyncTo(story, false)),
@@ -54,6 +56,13 @@ function promote(story: Story, force: boolean): boolean {
   const machine = story.some((one) => isReady(one) && !one.isPrimary);
   if (machine === undefined || (story.three && !allConnected(story))) return false;
   story.order(machine.promote(force));
+  return true;
+}
+
+function promoteAgain(story: Story): boolean {
+  const machine = story.some((one) => isReady(one) && one.isPrimary);
+  if (machine === undefined) return false;
+  story.order(machine.promote(false));
   return true;
 }
 
@@ -124,19 +133,36 @@ function connectDiscard(story: Story): boolean {
   return true;
 }
 
+/** Two administrators who do not know of each other: neither copy may go. */
+function connectDiscardAll(story: Story): boolean {
+  const ready = story.machines.filter((one) => isReady(one) && !one.isPrimary);
+  for (const machine of ready) giveUp(story, machine, () => discard(machine));
+  return ready.length > 1;
+}
+
 export function discard(machine: Machine): Promise<void> {
   const run = (): Promise<void> => machine.resource.connect({ discardMyData: true });
   return machine.command('connect --discard-my-data', run);
 }
 
-/** Orders something by which this copy's own data may go. */
+/** Orders something by which this copy's own data may go; it stays when every order is refused. */
 export function giveUp(story: Story, machine: Machine, command: () => Promise<unknown>): void {
   const copy = story.checker.branches.copy(machine);
-  const before = copy.givenUp;
+  const orders = story.surrenders.get(copy) ?? { pending: 0, stays: !copy.givenUp };
+  story.surrenders.set(copy, orders);
+  orders.pending += 1;
   copy.givenUp = true;
-  command().catch(() => {
-    copy.givenUp = before;
-  });
+  const answered = (refused: boolean): void => {
+    orders.pending -= 1;
+    orders.stays &&= refused;
+    if (orders.pending > 0) return;
+    story.surrenders.delete(copy);
+    if (orders.stays) copy.givenUp = false;
+  };
+  command().then(
+    () => answered(false),
+    () => answered(true),
+  );
 }
 
 function resync(story: Story, full: boolean): boolean {
@@ -178,7 +204,7 @@ function invalidateRemote(story: Story): boolean {
 }
 
 function outdate(story: Story): boolean {
-  const machine = story.some((one) => isReady(one) && !one.isPrimary);
+  const machine = story.some(isReady);
   if (machine === undefined) return false;
   story.order(machine.command('outdate', () => machine.resource.outdate()));
   return true;

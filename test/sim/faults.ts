@@ -4,7 +4,7 @@
 import { DISK } from './cluster';
 import type { Machine } from './machine';
 import type { DiskBehaviour, MetadataArea } from './simAddon';
-import type { Action, Story } from './story';
+import type { Action, Snapshot, Story } from './story';
 
 const AREAS: readonly MetadataArea[] = ['superblock0', 'superblock1', 'activityLog', 'bitmap'];
 const DAMAGES = ['flip', 'tear', 'zero', 'misdirect'] as const;
@@ -36,6 +36,7 @@ export const FAULTS: readonly Action[] = [
   fault('flushErrors', 1, (story) => spoilDisk(story, { flushErrorRate: rate(story) })),
   fault('damage', 1, damage),
   { ...fault('restore', 1.5, restore), onlyTwo: true },
+  { ...fault('restoreAll', 0.5, restoreAll), onlyTwo: true },
 ];
 
 /** What the world counts of them; all of these must be met over many seeds. */
@@ -199,10 +200,28 @@ function restore(story: Story): boolean {
     keep(story, machine);
     return false;
   }
-  story.say(`${machine.name} is restored from a snapshot`);
-  for (const [path, id] of snapshot.disks) machine.node.restoreDisk(path, id);
-  story.checker.restored(machine, snapshot.copy);
+  putBack(story, machine, snapshot);
   return true;
+}
+
+/** The whole mirror goes back, each copy to a time of its own. */
+function restoreAll(story: Story): boolean {
+  const found = story.machines.flatMap((machine) => {
+    const snapshot = story.snapshots.get(machine);
+    return snapshot === undefined ? [] : [{ machine, snapshot }];
+  });
+  if (found.length < story.machines.length) return false;
+  for (const { machine, snapshot } of found) {
+    if (machine.running) story.crash(machine, 'power');
+    putBack(story, machine, snapshot);
+  }
+  return true;
+}
+
+function putBack(story: Story, machine: Machine, { disks, copy }: Snapshot): void {
+  story.say(`${machine.name} is restored from a snapshot`);
+  for (const [path, id] of disks) machine.node.restoreDisk(path, id);
+  story.checker.restored(machine, copy);
 }
 
 function keep(story: Story, machine: Machine): void {

@@ -7,6 +7,8 @@ import type { Machine } from './machine';
 import type { Story } from './story';
 
 const SLOWEST_MS = 300;
+const FAILED = 1;
+const INCONSISTENT = 3;
 const OUTDATED = 4;
 const UNREACHABLE = 5;
 const PEER_IS_PRIMARY = 6;
@@ -50,9 +52,16 @@ async function fence(story: Story, machine: Machine, peer: Machine, run: Run): P
   const stonith = machine.config.fencing === 'resource-and-stonith';
   if (!stonith && peer.isPrimary) return PEER_IS_PRIMARY;
   if (peer.alive && peer.isUp && !peer.isPrimary && (await outdate(peer))) return OUTDATED;
-  if (!stonith) return peer.alive && peer.isUp ? 1 : UNREACHABLE;
+  if (isIncomplete(peer)) return INCONSISTENT;
+  // Some cut the power of a peer whatever the policy is.
+  if (!stonith && !story.dice.oneIn(4)) return peer.alive && peer.isUp ? FAILED : UNREACHABLE;
   if (peer.running && !run.killed) story.crash(peer, 'power');
   return STONITHED;
+}
+
+/** Its resync was cut off: nobody promotes it but by force. */
+function isIncomplete(peer: Machine): boolean {
+  return peer.alive && peer.isUp && peer.state?.diskState === 'Inconsistent';
 }
 
 async function outdate(peer: Machine): Promise<boolean> {

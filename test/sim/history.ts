@@ -7,6 +7,7 @@ import { Cluster, MOST_US } from './cluster';
 import { ENDS, FAULTS } from './faults';
 import { compare, heal, revive } from './healing';
 import type { Machine } from './machine';
+import { meetMisfit } from './misfit';
 import { drawPlan } from './plan';
 import type { Plan } from './plan';
 import type { SimAddon } from './simAddon';
@@ -146,12 +147,15 @@ class History {
   /** Fresh metadata everywhere, everything up, the first copy UpToDate. */
   private begin(): void {
     const { cluster, story } = this;
+    const { misfit } = this.plan;
+    const [first] = cluster.machines;
     for (const machine of cluster.machines) {
       machine.boot();
-      cluster.finish(machine.create(false), 'create-md');
+      const meets = first !== undefined && machine !== first && misfit !== undefined;
+      if (meets) meetMisfit(story, first, machine, misfit);
+      cluster.finish(machine.create(meets), 'create-md');
       cluster.finish(machine.start(), 'up');
     }
-    const [first] = cluster.machines;
     if (first === undefined) throw new Error('there is no node');
     cluster.world.model.setDevice(Number(first.metadata().sizeBytes));
     cluster.finish(first.promote(true), 'the first promotion');

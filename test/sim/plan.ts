@@ -4,11 +4,16 @@
  */
 import type { Options } from './configuration';
 import { Dice } from './dice';
+import { MISFITS } from './misfit';
+import type { Misfit } from './misfit';
 import { drawPolicies } from './policies';
 import type { ClientHabits } from './simAddon';
 
 const MIB = 1 << 20;
 const KIND_ABSENT_ONE_IN = 3;
+/** Of devices of several extents, where what is hot cools. */
+const WIDE_ONE_IN = 12;
+const MISFIT_ONE_IN = 40;
 const LEAST_OPERATIONS = 2000;
 const LEAST_FAULTS = 20;
 
@@ -19,6 +24,8 @@ export interface Plan {
   readonly blockBytes: 512 | 4096;
   readonly metaDisk: 'internal' | '/meta';
   readonly options: Options;
+  /** The second node begins with a disk that does not fit. */
+  readonly misfit: Misfit | undefined;
   readonly latencyUs: readonly [number, number];
   readonly clients: readonly ClientHabits[];
   /** By name of an action (actions.ts); absent: never. */
@@ -47,7 +54,7 @@ export function drawPlan(seed: number, kinds: readonly ActionKind[]): Plan {
   const dice = new Dice(seed, 1);
   const nodes = dice.oneIn(12) ? 3 : 2;
   const blockBytes = dice.oneIn(3) ? 4096 : 512;
-  const wide = dice.oneIn(20);
+  const wide = dice.oneIn(WIDE_ONE_IN);
   // What is hot at a crash is copied in full: most devices are of one small extent or two.
   const small = dice.oneIn(24) ? [5 * MIB] : [MIB / 4, MIB / 4, MIB / 2, MIB];
   const sizes = wide ? [5 * MIB, 5 * MIB, 9 * MIB] : small;
@@ -56,7 +63,8 @@ export function drawPlan(seed: number, kinds: readonly ActionKind[]): Plan {
     nodes,
     diskBytes: dice.pick(sizes),
     blockBytes,
-    metaDisk: dice.oneIn(4) ? '/meta' : 'internal',
+    // Where the metadata is on a disk of its own, its flushes leave the data in the cache.
+    metaDisk: dice.oneIn(wide ? 2 : 4) ? '/meta' : 'internal',
     options: {
       'resource.device': 'none',
       'net.timeout-ms': dice.pick([300, 500, 1000, 3000]),
@@ -64,6 +72,7 @@ export function drawPlan(seed: number, kinds: readonly ActionKind[]): Plan {
       'disk.al-extents': dice.oneIn(4) ? 0 : dice.pick([1, 1, 1, 2, 4]),
       ...drawPolicies(new Dice(seed, 3), nodes),
     },
+    misfit: drawMisfit(new Dice(seed, 4), nodes),
     latencyUs: dice.oneIn(4) ? [100, 2000] : [20, 120],
     clients: Array.from({ length: dice.between(1, 3) }, () => ({
       ...drawHabits(dice, wide),
@@ -77,6 +86,10 @@ export function drawPlan(seed: number, kinds: readonly ActionKind[]): Plan {
     reviveOneIn: dice.pick([1, 2, 3]),
     healOneIn: dice.between(4, 12),
   };
+}
+
+function drawMisfit(dice: Dice, nodes: number): Misfit | undefined {
+  return nodes === 2 && dice.oneIn(MISFIT_ONE_IN) ? dice.pick(MISFITS) : undefined;
 }
 
 function drawHabits(dice: Dice, wide: boolean): ClientHabits {

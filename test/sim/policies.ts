@@ -36,6 +36,9 @@ function drawErrorPolicy(dice: Dice): Options {
 function drawSplitBrain(dice: Dice): Options {
   return {
     'net.after-sb-0pri': dice.pick([
+      'disconnect',
+      'discard-node-alpha',
+      'discard-node-beta',
       'discard-younger-primary',
       'discard-older-primary',
       'discard-zero-changes',

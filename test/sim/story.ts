@@ -23,6 +23,12 @@ export interface Snapshot {
   readonly copy: Copy;
 }
 
+/** Orders to give a copy up that are not answered; `stays`: none was followed so far. */
+interface Surrender {
+  pending: number;
+  stays: boolean;
+}
+
 export class Story {
   readonly dice: Dice;
   readonly crew: Crew;
@@ -32,6 +38,7 @@ export class Story {
   /** What the product was seen to do, by name. */
   readonly met = new Map<string, number>();
   readonly snapshots = new Map<Machine, Snapshot>();
+  readonly surrenders = new Map<Copy, Surrender>();
 
   constructor(readonly cluster: Cluster) {
     this.dice = new Dice(cluster.plan.seed, 2);
