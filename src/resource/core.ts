@@ -5,6 +5,7 @@
 import type { Clock, Random } from '../model/clock';
 import { present } from '../model/assert';
 import { policiesTowards } from '../model/policies';
+import { toMirrorError } from '../model/errors';
 import type { HandlerRunner } from '../model/handlers';
 import { DEVICE_TIMEOUT_MS } from '../model/limits';
 import type { NodeName, ResourceName } from '../model/states';
@@ -136,18 +137,26 @@ export class Core {
     return withDeadline(clock, DEVICE_TIMEOUT_MS, 'the metadata update', update);
   }
 
+  /** Durable when it returns. @throws InTransition */
+  markOutdated(): Promise<void> {
+    return this.declare('Outdated', { outdated: true });
+  }
+
   /**
-   * Durable when it returns. What follows from the state is refused before anything is written:
-   * meanwhile a connection may have made this copy a source. @throws InTransition
+   * Says that the copy is worse than it was; durable when it returns. The state says so before
+   * anything is written: where a connection has just made this copy a source that is refused,
+   * and none can while it is being written. @throws InTransition
    */
-  async markOutdated(): Promise<void> {
+  async declare(worse: 'Outdated' | 'Inconsistent', patch: MetadataPatch): Promise<void> {
     const { gate } = this;
     const { diskState } = gate.snapshot();
-    gate.propose({ diskState: 'Outdated' });
+    gate.propose({ diskState: worse });
     try {
-      await this.updateMetadata({ outdated: true });
+      await this.updateMetadata(patch);
     } catch (error) {
-      if (gate.snapshot().diskState === 'Outdated') gate.propose({ diskState });
+      // What is still under way may become durable.
+      const over = toMirrorError(error).code !== 'TimedOut';
+      if (over && gate.snapshot().diskState === worse) gate.propose({ diskState });
       throw error;
     }
   }

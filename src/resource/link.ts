@@ -176,7 +176,7 @@ export class Link {
 
   private async prepare(verdict: Verdict): Promise<void> {
     const heard = present(this.heard, 'the hello of the peer is there');
-    const { device, gate } = this.core;
+    const { core } = this;
     const target = verdict.kind === 'resync' && verdict.direction === 'target';
     if (this.splitBrain !== undefined) this.owner.splitBrainFound(this.copies());
     if (target) {
@@ -184,10 +184,11 @@ export class Link {
       this.checkFresh(false);
       this.owner.becomesTarget();
     }
-    const patch = preparation(verdict, device.metadata(), this.slot, heard.identity);
-    if (patch !== undefined) await this.core.updateMetadata(patch);
-    if (target) gate.propose({ diskState: 'Inconsistent' });
-    else if (patch?.outdated === false) gate.propose({ diskState: 'UpToDate' });
+    const patch = preparation(verdict, core.device.metadata(), this.slot, heard.identity);
+    if (patch?.consistent === false) await core.declare('Inconsistent', patch);
+    else if (patch !== undefined) await core.updateMetadata(patch);
+    if (target) core.gate.propose({ diskState: 'Inconsistent' });
+    else if (patch?.outdated === false) core.gate.propose({ diskState: 'UpToDate' });
     this.checkFresh(true);
   }
 

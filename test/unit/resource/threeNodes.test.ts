@@ -238,3 +238,34 @@ test('a promotion sees what a handshake whose connection is gone was writing dow
   await world.do(node('beta').resource.disconnect({}));
   await expectNoPromotion();
 });
+
+test('a copy that a handshake is about to declare Inconsistent is no source', async () => {
+  await world.upInSync();
+  const [alpha, beta] = [node('alpha'), node('beta')];
+  // beta and gamma know each other's generation: nothing has to be written down of that.
+  await world.do(alpha.resource.demote());
+  await world.do(beta.resource.promote({ force: false }));
+  await world.reach(() => mirrored('beta'));
+  for (const other of ['alpha', 'beta']) world.network.cut('gamma', other);
+  await world.reach(() => beta.peer('gamma').connectionState !== 'Connected');
+  beta.device.write(1, 'gamma misses it');
+  await world.do(beta.resource.demote());
+  await world.do(alpha.resource.promote({ force: false }));
+  await world.reach(() => alpha.sees('beta'));
+  world.network.cut('alpha', 'beta');
+  await world.reach(() => alpha.peer('beta').connectionState !== 'Connected');
+  alpha.device.write(2, 'both miss it');
+  await world.do(alpha.resource.demote());
+  const target = slowToGiveUp('gamma', 1000);
+  world.network.heal('beta', 'gamma');
+  await world.reach(() => target.begun);
+  const source = slowToGiveUp('beta', 3000);
+  world.network.heal('alpha', 'beta');
+  await world.reach(() => source.begun);
+  await world.reach(() => !beta.device.metadata().consistent);
+  expect(beta.resource.status().diskState).toBe('Inconsistent');
+  expect(beta.peer('gamma').replicationState).toBe('Off');
+  world.network.heal('alpha', 'gamma');
+  await world.do(alpha.resource.promote({ force: false }));
+  await world.reach(() => mirrored('alpha'));
+});
