@@ -61,6 +61,10 @@ export const DISK_STATES = [
 ] as const;
 export type DiskState = (typeof DISK_STATES)[number];
 
+/** What a node may be unsure of in a peer, it knows of itself. */
+export type OwnRole = Exclude<Role, 'Unknown'>;
+export type OwnDiskState = Exclude<DiskState, 'DUnknown'>;
+
 export type ResourceName = string & { readonly brand: 'ResourceName' };
 export type NodeName = string & { readonly brand: 'NodeName' };
 

@@ -7,6 +7,7 @@
  * peer has come back or was lost again.
  */
 import { MirrorError, toMirrorError } from '../model/errors';
+import type { HandlerEnd } from '../model/handlers';
 import { SUSPENSION_LAG_MS } from '../model/limits';
 import type { NodeName } from '../model/states';
 import { judgeFencing } from '../rules/fencing';
@@ -20,6 +21,9 @@ interface Loss {
   /** What an administrator should know of it; as long as it suspends. */
   text: string;
 }
+
+/** Only while the configuration changes: with a policy there is a handler. */
+const MISSING: HandlerEnd = { kind: 'failed', message: 'is not configured' };
 
 export class Fencing {
   private readonly losses = new Map<NodeName, Loss>();
@@ -137,7 +141,7 @@ export class Fencing {
 
   private async ask(peer: NodeName): Promise<FenceAnswer> {
     const { config, gate, handlers } = this.core;
-    const end = await handlers.run('fence-peer', peer);
+    const end = (await handlers.run('fence-peer', peer)) ?? MISSING;
     const { diskState } = gate.snapshot();
     // Without a peer a Consistent copy is the newest there is: that is what is to be found out.
     const own = diskState === 'Consistent' ? 'UpToDate' : diskState;

@@ -8,7 +8,7 @@
 import { MirrorError, toMirrorError } from '../model/errors';
 import { CLAIM_TIMEOUT_MS, SUPPLIED_UUIDS } from '../model/limits';
 import { present } from '../model/assert';
-import type { DiskState, NodeName, ResourceName } from '../model/states';
+import type { DiskState, NodeName, OwnDiskState, ResourceName } from '../model/states';
 import type { DeviceStatus, SplitBrainStatus } from '../model/status';
 import type { ResourceConfig } from '../config/types';
 import type { DeviceEvent, DeviceOptions, IncomingConnection, Metadata } from '../plane/plane';
@@ -385,7 +385,7 @@ export class Resource implements MirrorDevice {
   }
 }
 
-function initialDiskState(metadata: Metadata, config: ResourceConfig): DiskState {
+function initialDiskState(metadata: Metadata, config: ResourceConfig): OwnDiskState {
   const peers = metadata.peers.filter((peer) =>
     config.nodes.some((node) => node.name === peer.name),
   );

@@ -5,7 +5,7 @@
 import { MirrorError, toMirrorError } from '../model/errors';
 import { DEVICE_TIMEOUT_MS } from '../model/limits';
 import { JUST_CREATED_UUID } from '../model/states';
-import type { DiskState, NodeName, Uuid } from '../model/states';
+import type { NodeName, OwnDiskState, Uuid } from '../model/states';
 import type { Metadata, MetadataPatch, Slot } from '../plane/plane';
 import { diskStateOf } from '../rules/diskState';
 import { judgeOutdating } from '../rules/outdating';
@@ -80,7 +80,7 @@ export class RoleCommands {
   }
 
   /** A copy that waited for a peer to fill it, under clients that it was not to be shown to. */
-  private settledCopy(): { readonly diskState?: DiskState } {
+  private settledCopy(): { readonly diskState?: OwnDiskState } {
     const { gate, device } = this.core;
     const waited = gate.snapshot().diskState === 'Negotiating';
     return waited ? { diskState: diskStateOf(device.metadata()) } : {};

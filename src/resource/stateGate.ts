@@ -7,13 +7,13 @@
  * after all of them have seen the first.
  */
 import { MirrorError } from '../model/errors';
-import type { DiskState, NodeName, Role } from '../model/states';
+import type { NodeName, OwnDiskState, OwnRole } from '../model/states';
 import { forbids, sanitize, UNKNOWN_PEER } from '../rules/transitions';
 import type { PeerState, ResourceState } from '../rules/transitions';
 
 export interface Proposal {
-  readonly role?: Role;
-  readonly diskState?: DiskState;
+  readonly role?: OwnRole;
+  readonly diskState?: OwnDiskState;
   /** Changes of one peer; an unknown name is a new peer. */
   readonly peer?: { readonly name: NodeName; readonly change: Partial<PeerState> };
   readonly removePeer?: NodeName;
@@ -27,7 +27,7 @@ export class StateGate {
   private readonly changes: [ResourceState, ResourceState][] = [];
   private notifying = false;
 
-  constructor(diskState: DiskState, peers: readonly NodeName[]) {
+  constructor(diskState: OwnDiskState, peers: readonly NodeName[]) {
     const entries = peers.map((name): [NodeName, PeerState] => [name, UNKNOWN_PEER]);
     this.state = { role: 'Secondary', diskState, peers: new Map(entries) };
   }

@@ -3,7 +3,7 @@
  * copy stays so without a peer: `fencing = dont-care`.
  */
 import { JUST_CREATED_UUID } from '../model/states';
-import type { DiskState, Uuid } from '../model/states';
+import type { OwnDiskState, Uuid } from '../model/states';
 
 export interface CopyFlags {
   readonly currentUuid: Uuid;
@@ -12,7 +12,7 @@ export interface CopyFlags {
   readonly outdated: boolean;
 }
 
-export function diskStateOf(copy: CopyFlags): DiskState {
+export function diskStateOf(copy: CopyFlags): OwnDiskState {
   if (copy.currentUuid === JUST_CREATED_UUID || !copy.consistent) return 'Inconsistent';
   if (copy.outdated) return 'Outdated';
   return copy.wasUpToDate ? 'UpToDate' : 'Consistent';

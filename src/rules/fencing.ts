@@ -10,7 +10,7 @@
  */
 import type { FencingPolicy } from '../model/fencing';
 import type { HandlerEnd } from '../model/handlers';
-import type { DiskState } from '../model/states';
+import type { DiskState, OwnDiskState } from '../model/states';
 
 /** What the copy of a fenced peer is. */
 export type FencedCopy = Extract<DiskState, 'Inconsistent' | 'Outdated'>;
@@ -21,11 +21,10 @@ export type FenceAnswer =
   | { readonly kind: 'notFenced'; readonly text: string };
 
 export function judgeFencing(
-  end: HandlerEnd | undefined,
+  end: HandlerEnd,
   policy: FencingPolicy,
   ownDisk: DiskState,
 ): FenceAnswer {
-  if (end === undefined) return notFenced('there is no fence-peer handler');
   if (end.kind === 'failed') return notFenced(`the fence-peer handler ${end.message}`);
   switch (end.status) {
     case 3:
@@ -67,10 +66,10 @@ function notFenced(text: string): FenceAnswer {
  * it: with fencing it is only Consistent until a peer is met or fenced (DRBD 9).
  */
 export function withoutPeers(
-  diskState: DiskState,
+  diskState: OwnDiskState,
   policy: FencingPolicy,
   unfenced: number,
-): DiskState {
+): OwnDiskState {
   const unsure = policy !== 'dont-care' && unfenced > 0;
   return diskState === 'UpToDate' && unsure ? 'Consistent' : diskState;
 }

@@ -2,8 +2,8 @@
  * What two nodes that meet do with their copies (DESIGN section 6, rules 6 and 7).
  *
  * Each node computes the verdict from the same two identities; it is deterministic and
- * antisymmetric, so both know what the other will do. The rules are tried in the order of the
- * table; the first that answers decides. No rule ever clears a bit: equal generations with a
+ * antisymmetric, so both know what the other will do. The rules are tried in the order of
+ * judge(); the first that answers decides. No rule ever clears a bit: equal generations with a
  * bit on either side are resynced by the union of both bitmaps.
  *
  * `markAll`: nothing covers the differences, so both set every bit before the exchange. A full
@@ -55,6 +55,8 @@ export type Verdict =
   | { readonly kind: 'unrelated' }
   | { readonly kind: 'refused'; readonly why: 'sizesDiffer' | 'blockSizesDiffer' };
 
+type Related = Exclude<Relation, { readonly kind: 'unrelated' }>;
+
 interface Meeting {
   readonly own: Identity;
   readonly peer: Identity;
@@ -64,24 +66,9 @@ interface Meeting {
   readonly relation: Relation;
 }
 
-const RULES: readonly ((meeting: Meeting) => Verdict | undefined)[] = [
-  refuseSizes,
-  refuseTwoPrimaries,
-  serveOrWaitForDisk,
-  refuseUnrelated,
-  takeBackReverted,
-  keepToWhatClientsSaw,
-  judgeRelation,
-];
-
 export function decide(own: Identity, peer: Identity, nodes: number, protocol: Protocol): Verdict {
   const meeting = { own, peer, nodes, protocol, relation: relate(own, peer) };
-  for (const rule of RULES) {
-    const verdict = rule(meeting);
-    if (verdict === undefined) continue;
-    return amongSecondaries(meeting, takeNothingOutdated(meeting, verdict));
-  }
-  return { kind: 'unrelated' };
+  return amongSecondaries(meeting, takeNothingOutdated(meeting, judge(meeting)));
 }
 
 /** The verdict as the other node sees it. */
@@ -117,6 +104,15 @@ function verdictKey(verdict: Verdict): string {
     default:
       return verdict.kind;
   }
+}
+
+function judge(meeting: Meeting): Verdict {
+  const { relation } = meeting;
+  const first = refuseSizes(meeting) ?? refuseTwoPrimaries(meeting) ?? serveOrWaitForDisk(meeting);
+  if (first !== undefined) return first;
+  if (relation.kind === 'unrelated') return { kind: 'unrelated' };
+  const past = takeBackReverted(meeting) ?? keepToWhatClientsSaw(meeting);
+  return past ?? judgeRelation(meeting, relation);
 }
 
 function refuseSizes({ own, peer }: Meeting): Verdict | undefined {
@@ -164,10 +160,6 @@ function refuseTwoPrimaries(meeting: Meeting): Verdict | undefined {
   const related = !strange && 'cover' in relation ? relation.cover : undefined;
   const cover = relation.kind === 'equal' ? 'bitmap' : related;
   return cover === undefined ? { kind: 'splitBrain' } : judgeByPolicy(meeting, cover);
-}
-
-function refuseUnrelated({ relation }: Meeting): Verdict | undefined {
-  return relation.kind === 'unrelated' ? { kind: 'unrelated' } : undefined;
 }
 
 function takeBackReverted({ own, peer }: Meeting): Verdict | undefined {
@@ -221,8 +213,7 @@ function hasWhatClientsSaw(copy: Identity, primary: Identity, protocol: Protocol
   return !(copy.crashed && copy.generation !== primary.rememberedGeneration);
 }
 
-function judgeRelation(meeting: Meeting): Verdict | undefined {
-  const { relation } = meeting;
+function judgeRelation(meeting: Meeting, relation: Related): Verdict {
   switch (relation.kind) {
     case 'bothJustCreated':
       return { kind: 'bothJustCreated' };
@@ -234,8 +225,6 @@ function judgeRelation(meeting: Meeting): Verdict | undefined {
       return judgeContradiction(meeting);
     case 'diverged':
       return judgeDiverged(meeting, relation.cover);
-    case 'unrelated':
-      return undefined;
   }
 }
 

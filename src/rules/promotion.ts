@@ -72,8 +72,3 @@ function refuseDisk(input: PromotionInput): PromotionAnswer {
     `repair the disk, then run attach ${input.resource}`;
   return { kind: 'refused', code: 'NotAttached', message };
 }
-
-/** Of two promotions at once the lower rank wins. */
-export function winsPromotion(ownRank: number, otherRank: number): boolean {
-  return ownRank < otherRank;
-}

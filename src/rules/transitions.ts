@@ -2,7 +2,15 @@
  * Which states of a resource go together. The state gate sanitizes every proposal (a change
  * that follows from another is made here) and then validates it.
  */
-import type { ConnectionState, DiskState, NodeName, ReplicationState, Role } from '../model/states';
+import type {
+  ConnectionState,
+  DiskState,
+  NodeName,
+  OwnDiskState,
+  OwnRole,
+  ReplicationState,
+  Role,
+} from '../model/states';
 
 export interface PeerState {
   readonly connectionState: ConnectionState;
@@ -14,8 +22,8 @@ export interface PeerState {
 }
 
 export interface ResourceState {
-  readonly role: Role;
-  readonly diskState: DiskState;
+  readonly role: OwnRole;
+  readonly diskState: OwnDiskState;
   readonly peers: ReadonlyMap<NodeName, PeerState>;
 }
 
@@ -73,8 +81,6 @@ export function forbids(before: ResourceState, after: ResourceState): string | u
 }
 
 function forbidsRole(before: ResourceState, after: ResourceState): string | undefined {
-  if (after.role === 'Unknown') return 'the own role is never unknown';
-  if (after.diskState === 'DUnknown') return 'the own disk state is never unknown';
   const promoted = before.role !== 'Primary' && after.role === 'Primary';
   if (promoted && NO_DISK.includes(after.diskState)) return 'a Primary begins with a disk';
   if (after.role !== 'Primary') return undefined;

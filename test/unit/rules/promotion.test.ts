@@ -1,7 +1,7 @@
 // Promotion rules: every disk state and peer role, with and without force.
 
 import { DISK_STATES, ROLES } from '../../../src/model/states';
-import { judgePromotion, winsPromotion } from '../../../src/rules/promotion';
+import { judgePromotion } from '../../../src/rules/promotion';
 import type { PromotionInput, PromotionPeer } from '../../../src/rules/promotion';
 
 const beta: PromotionPeer = {
@@ -69,9 +69,4 @@ test('a refusal says what, why and what to do', () => {
   expect(judgePromotion(input({ peers: [{ ...beta, role: 'Primary' }] }))).toMatchObject({
     message: 'beta is Primary for r0: demote it there first',
   });
-});
-
-test('of two promotions the lower rank wins', () => {
-  expect(winsPromotion(0, 1)).toBe(true);
-  expect(winsPromotion(1, 0)).toBe(false);
 });
