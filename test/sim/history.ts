@@ -173,6 +173,7 @@ class History {
       action = story.dice.weighted(this.actions);
     }
     if (action.fault) story.faults.set(action.name, (story.faults.get(action.name) ?? 0) + 1);
+    lookAround(story);
   }
 
   /** A clean end leaves nothing to be recovered. Who is shot, on the way or before, has none. */
@@ -196,5 +197,15 @@ class History {
         throw new Violation(`a clean end of ${machine.name} counts as a crash`);
       }
     }
+  }
+}
+
+/** As `blkmirror status` everywhere: whatever is half done can be told. */
+function lookAround(story: Story): void {
+  for (const machine of story.machines) {
+    if (!machine.isUp) continue;
+    const { role, mayPromote } = machine.resource.status();
+    if (role !== 'Primary' || mayPromote) continue;
+    throw new Violation(`${machine.name} is Primary, and promoting it would be refused`);
   }
 }
