@@ -36,8 +36,33 @@ void Attach::start(const AttachSpec& spec, Completion& completion) {
   super_ = std::make_unique<meta::SuperblockStore>(parts_.disk_io, spec.meta_disk);
   log_ = std::make_unique<meta::ActivityLog>(parts_.disk_io, spec.meta_disk);
   bitmap_ = std::make_unique<meta::Bitmap>(parts_.disk_io, spec.meta_disk);
+  waiting_ = parts_.serving.active();
+  if (waiting_) {
+    await_peers();
+  } else {
+    load();
+  }
+}
+
+// In protocols A and B a peer may not have yet what was acknowledged before the disk went, and
+// when it is lost now, only this copy has that.
+void Attach::await_peers() {
+  BM_ASSERT(waiting_);
+  BM_ASSERT(again_);
+  const bool served = parts_.access.holders() != 0 && !parts_.shutdown.begun();
+  if (served && parts_.acks.runs_ahead()) return;
+  waiting_ = false;
+  if (served) {
+    load();
+  } else {
+    finish(EAGAIN, "no peer has the data now");
+  }
+}
+
+void Attach::load() {
+  BM_ASSERT(super_ != nullptr);
   waiter_.done = superblock_read;
-  super_->load(meta::superblock_offset(spec.internal, spec.meta_disk_bytes), waiter_);
+  super_->load(meta::superblock_offset(spec_.internal, spec_.meta_disk_bytes), waiter_);
 }
 
 bool Attach::possible() const {
@@ -268,6 +293,7 @@ void Attach::release() {
 }
 
 void Attach::batch_end() {
+  if (waiting_) await_peers();
   if (log_ != nullptr) log_->batch_end();
   if (!giving_up_ || !parts_.disk_io.idle()) return;
   if (!super_->idle() || !log_->idle() || !bitmap_->idle()) return;

@@ -5,7 +5,8 @@
 //
 // Also attaches again after a detach. What runs meanwhile keeps using what it has in memory of the
 // old attach; everything changes at once at the end. Under a running Primary the copy is durably
-// Inconsistent then and held: the peers serve until it is resynced from one of them.
+// Inconsistent then and held: the peers serve until it is resynced from one of them. Therefore it
+// is left as it is while it may have what they have not.
 #pragma once
 
 #include <cstdint>
@@ -57,6 +58,8 @@ class Attach {
   void mark_hot_extents();
   void cool_extents();
   bool caches_kept() const;
+  void await_peers();
+  void load();
   void finish(int error, const char* what);
 
   Parts& parts_;
@@ -64,6 +67,7 @@ class Attach {
   bool tried_last_ = false;
   bool held_ = false;
   bool again_ = false;      // not the first time
+  bool waiting_ = false;    // until the peers have what only the disk detached may have
   bool giving_up_ = false;  // another time failed: the disks are closed when idle
   int error_ = 0;
   const char* what_ = "";

@@ -408,3 +408,40 @@ TEST(a_detach_is_refused_when_the_peer_is_lost_before_it_has_what_is_acknowledge
     CHECK(pair.has(pair.alpha, 4096, std::byte{2}));
   }
 }
+
+// Detached by force, a disk may be the only one that has what is acknowledged: it is not declared
+// to be behind its peer before the peer has that.
+TEST(an_attach_waits_until_the_peer_has_what_is_acknowledged) {
+  for (const Protocol protocol : {Protocol::kA, Protocol::kB}) {
+    Pair pair(protocol, 93);
+    CHECK(pair.start());
+    pair.slow_disk(pair.beta, 1'000'000, 1'000'000);
+    CHECK(pair.timed_write(0, std::byte{1}) < 500'000);
+    CHECK_EQ(pair.alpha.detach(true), 0);
+    CHECK(pair.world.run_until([&] { return pair.alpha.engine->detached(); }, 100'000));
+    CHECK(!pair.has(pair.beta, 0, std::byte{1}));
+    CHECK_EQ(pair.alpha.attach_again(), 0);
+    CHECK(pair.has(pair.beta, 0, std::byte{1}));
+  }
+}
+
+TEST(an_attach_is_refused_when_the_peer_is_lost_before_it_has_what_is_acknowledged) {
+  for (const Protocol protocol : {Protocol::kA, Protocol::kB}) {
+    Pair pair(protocol, 94);
+    CHECK(pair.start());
+    pair.slow_disk(pair.beta, 1'000'000, 1'000'000);
+    CHECK_EQ(pair.client.write(0, std::byte{1}, 4096), 0u);
+    pair.cut(true);
+    CHECK_EQ(pair.alpha.detach(true), 0);
+    CHECK(pair.world.run_until([&] { return pair.alpha.engine->detached(); }, 100'000));
+    CHECK_EQ(pair.alpha.attach_again(), EAGAIN);
+    CHECK(pair.world.run_until([&] { return pair.alpha.engine->detached(); }, 100'000));
+    // It is as it was, and tells what may differ from the peer.
+    pair.alpha.crash(io::SimCrash::kProcess);
+    CHECK_EQ(pair.alpha.attach(), 0);
+    CHECK((pair.alpha.engine->superblock().flags & meta::kConsistent) != 0);
+    CHECK(pair.alpha.engine->superblock().current_uuid ==
+          pair.beta.engine->superblock().current_uuid);
+    CHECK(pair.has(pair.alpha, 0, std::byte{1}));
+  }
+}

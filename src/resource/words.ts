@@ -148,8 +148,8 @@ function describeSizes(
 const WAITING: Record<WaitReason, string> = {
   noDisk: 'a backing disk is not there: repair it, then run attach there',
   lostWrites:
-    'the only copy left crashed and may lack writes that clients of the Primary have seen: ' +
-    'end its clients and demote the Primary, which has no data of its own, then promote the ' +
+    'the only copy left may lack writes that clients of the Primary have seen: end its clients ' +
+    'and demote the Primary, which has no data of its own, then attach its disk, or promote the ' +
     'node with the copy',
   noSource: 'neither copy is UpToDate: connect one that is, or promote one with --force',
   newerIsInconsistent:

@@ -127,7 +127,7 @@ function serveOrWaitForDisk({ own, peer, protocol }: Meeting): Verdict | undefin
   if (served === undefined) return { kind: 'waits', why: 'noDisk' };
   const [primary, copy] = served === 'own' ? [own, peer] : [peer, own];
   if (wentBack(copy, primary)) return { kind: 'reverted', who: otherSide(served) };
-  const lacks = mayLackSinceMet(copy, primary, protocol);
+  const lacks = primary.outOfSyncBytes > 0n || mayLackSinceMet(copy, primary, protocol);
   return lacks ? { kind: 'waits', why: 'lostWrites' } : { kind: 'served', who: served };
 }
 
@@ -145,10 +145,13 @@ function whoIsServed(own: Identity, peer: Identity): Side | undefined {
   return hasAllOf(own, peer) ? 'peer' : undefined;
 }
 
-/** By its generation the copy has all that clients of a Primary without a disk have seen. */
+/**
+ * By its generation the copy has all that clients of a Primary without a disk have seen, but for
+ * what they were answered before it had that (protocols A and B), which is marked.
+ */
 function hasAllOf(copy: Identity, primary: Identity): boolean {
   if (primary.role !== 'Primary' || hasDisk(primary) || primary.exposedUuid === 0n) return false;
-  if (!canBeSource(copy) || primary.outOfSyncBytes > 0n) return false;
+  if (!canBeSource(copy)) return false;
   return copy.currentUuid === primary.exposedUuid || copy.currentUuid === primary.currentUuid;
 }
 

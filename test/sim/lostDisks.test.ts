@@ -2,6 +2,7 @@
 // step after the other, with everything that its checker knows.
 
 import { present } from '../../src/model/assert';
+import type { PeerState } from '../../src/rules/transitions';
 import { giveUp } from './administrator';
 import { DISK } from './cluster';
 import { compare, heal } from './healing';
@@ -158,6 +159,58 @@ test(
     giveUp(story, beta, () =>
       beta.command('resync --full', () => beta.resource.resync({ full: true })),
     );
+    compare(story);
+  }),
+);
+
+/** Protocol A: what was acknowledged last is with its Primary alone, whose connection is dead. */
+function ahead(seed: number): Story {
+  const options = { 'resource.device': 'none', 'net.timeout-ms': 500, 'resource.protocol': 'A' };
+  const story = mirror(seed, { ...SMALL, options });
+  const [alpha, beta] = pair(story);
+  write(story, 100);
+  story.cluster.pass(50_000);
+  story.cluster.world.setCut(alpha.node, beta.node, true);
+  const before = story.cluster.world.operations();
+  story.crew.grant(30);
+  story.cluster.pass(50_000);
+  expect(story.cluster.world.operations() - before).toBe(30);
+  expect(alpha.peer(beta).replicationState).toBe('Established');
+  story.crew.expectErrors(alpha);
+  return story;
+}
+
+function tellsOfLosses({ connectionState, reason }: PeerState): boolean {
+  const told = reason.startsWith('the only copy left may lack writes that clients of the Primary');
+  return connectionState === 'Connected' && told;
+}
+
+test(
+  'a copy that lacks what was acknowledged does not serve the Primary whose disk had it',
+  outside(() => {
+    const story = ahead(19);
+    const [alpha, beta] = pair(story);
+    alpha.node.setDisk(DISK, { writeErrorRate: 1_000_000 });
+    story.crew.grant(1);
+    until(story, () => alpha.state?.diskState === 'Diskless');
+    until(story, () => alpha.peer(beta).connectionState !== 'Connected');
+    story.cluster.world.setCut(alpha.node, beta.node, false);
+    until(story, () => [alpha.peer(beta), beta.peer(alpha)].every(tellsOfLosses));
+    alpha.node.healDisk(DISK);
+    compare(story);
+  }),
+);
+
+test(
+  'a disk that is attached again is not filled from a copy that lacks what it has',
+  outside(() => {
+    const story = ahead(20);
+    const [alpha, beta] = pair(story);
+    run(story, alpha, 'detach', () => alpha.resource.detach({ force: true }));
+    story.order(alpha.command('attach', () => alpha.resource.attach()));
+    until(story, () => alpha.pending.size === 0);
+    story.cluster.world.setCut(alpha.node, beta.node, false);
+    until(story, () => [alpha.peer(beta), beta.peer(alpha)].every(tellsOfLosses));
     compare(story);
   }),
 );

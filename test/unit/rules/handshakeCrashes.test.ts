@@ -85,10 +85,10 @@ const CASES: readonly Case[] = [
     { kind: 'reverted', who: 'peer' },
   ],
   [
-    'a Primary without a disk, and a copy that missed writes',
+    'a Primary without a disk, and a copy that missed what was acknowledged before it had that',
     identity({ ...primary, diskState: 'Diskless', exposedUuid: a, outOfSyncBytes: 4096n }),
     identity(),
-    { kind: 'waits', why: 'noDisk' },
+    { kind: 'waits', why: 'lostWrites' },
   ],
   [
     'a Primary without a disk, and a copy of another generation',
