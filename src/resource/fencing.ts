@@ -29,7 +29,10 @@ export class Fencing {
   private readonly losses = new Map<NodeName, Loss>();
   /** What handlers said of fenced peers; who is not here was fenced before this start. */
   private readonly copies = new Map<NodeName, FencedCopy>();
+  /** Peers that are about to leave, and what their copies then are. */
+  private readonly leaving = new Map<NodeName, FencedCopy>();
   private armed = false;
+  private closed = false;
 
   constructor(
     private readonly core: Core,
@@ -75,6 +78,11 @@ export class Fencing {
     this.core.device.suspendOnLoss(false);
   }
 
+  /** This node ends its connections itself from here on. */
+  close(): void {
+    this.closed = true;
+  }
+
   /**
    * Has every peer fenced that may have gone on without this copy.
    * @throws PeerIsPrimary, NotConnected (not fenced, and not `force`)
@@ -95,10 +103,17 @@ export class Fencing {
     throw new MirrorError('InTransition', message);
   }
 
+  /** The peer ends its connection, and cannot be promoted from then on. */
+  leaves(peer: NodeName, copy: FencedCopy): void {
+    this.leaving.set(peer, copy);
+  }
+
   /** A connection on which the peer received writes, or may have, has ended. */
   lost(peer: NodeName, incarnation: number): void {
+    const left = this.leaving.get(peer);
+    this.leaving.delete(peer);
     const primary = this.core.gate.snapshot().role === 'Primary' || this.core.promoting;
-    if (!this.active || !primary || this.core.closing) return;
+    if (!this.active || !primary || this.closed) return;
     if (this.core.waitsForData) {
       // The peer has all that clients have seen, and this copy goes on with it only.
       if (this.armed) this.core.device.resume(this.core.slotOf(peer), incarnation);
@@ -106,7 +121,8 @@ export class Fencing {
     }
     const loss = { incarnation, text: `the fencing of ${peer} runs` };
     this.losses.set(peer, loss);
-    void this.fence(peer, loss);
+    if (left === undefined) void this.fence(peer, loss);
+    else void this.concludeAs(peer, loss, left);
   }
 
   /** It receives writes again. */
@@ -178,8 +194,7 @@ export class Fencing {
     if (this.losses.get(peer) === loss) this.connections.get(peer)?.dropHandshake();
     if (this.losses.get(peer) !== loss) return;
     if (answer.kind === 'fenced') {
-      this.copies.set(peer, answer.copy);
-      await this.conclude(peer, loss, answer.text);
+      await this.concludeAs(peer, loss, answer.copy, answer.text);
       return;
     }
     const why = answer.kind === 'peerIsPrimary' ? 'it is Primary too' : answer.text;
@@ -189,7 +204,13 @@ export class Fencing {
     this.complain(new MirrorError('Failed', `${peer} is not fenced: ${why}`));
   }
 
-  private async conclude(peer: NodeName, loss: Loss, text: string): Promise<void> {
+  private async concludeAs(
+    peer: NodeName,
+    loss: Loss,
+    copy: FencedCopy,
+    text = 'it has left',
+  ): Promise<void> {
+    this.copies.set(peer, copy);
     try {
       await this.note(peer, true);
     } catch (error) {

@@ -1,6 +1,6 @@
 /**
  * The control frames that follow the hello, as JSON: `ready` ends the handshake, `state` tells
- * of changes, `prepare` to `abort` are the two phases of a promotion.
+ * of changes, `prepare` to `abort` are the two phases of a promotion, `farewell` comes last.
  *
  * An unknown or damaged frame throws FieldError: the connection is closed as ProtocolError.
  */
@@ -8,6 +8,8 @@ import { ERROR_CODES } from '../model/errors';
 import type { ErrorCode } from '../model/errors';
 import { DISK_STATES, formatUuid, ROLES } from '../model/states';
 import type { DiskState, Role, Uuid } from '../model/states';
+import { FENCED_COPIES } from '../rules/fencing';
+import type { FencedCopy } from '../rules/fencing';
 import type { Verdict } from '../rules/handshake';
 import type { Hello } from './hello';
 import { readHello } from './hello';
@@ -38,7 +40,9 @@ export type Frame =
     }
   /** The sender is Primary. */
   | { readonly type: 'commit'; readonly id: number }
-  | { readonly type: 'abort'; readonly id: number };
+  | { readonly type: 'abort'; readonly id: number }
+  /** The sender leaves, and cannot be promoted: its copy is that, durably. */
+  | { readonly type: 'farewell'; readonly diskState: FencedCopy };
 
 export type SentFrame = Exclude<Frame, { readonly type: 'hello' | 'refused' }>;
 
@@ -72,6 +76,8 @@ export function parseFrame(text: string): Frame {
     case 'commit':
     case 'abort':
       return { type, id: readId(fields) };
+    case 'farewell':
+      return { type, diskState: fields.oneOf('diskState', FENCED_COPIES) };
     default:
       throw new FieldError(`unknown frame type ${JSON.stringify(type.slice(0, 40))}`);
   }

@@ -27,12 +27,15 @@ const CRASHES_FEATURE = 'crashes';
 const RESUMING_FEATURE = 'resuming';
 /** A resync may compare digests: frames ResyncSum and ResyncWanted. */
 export const CHECKSUMS_FEATURE = 'checksums';
+/** Who leaves a Primary tells what its copy is from then on: frame `farewell`. */
+export const FAREWELL_FEATURE = 'farewell';
 /** Names of what this program can do beyond version 1; what only one end names is not used. */
 export const FEATURES: readonly string[] = [
   SPLIT_BRAIN_FEATURE,
   CRASHES_FEATURE,
   RESUMING_FEATURE,
   CHECKSUMS_FEATURE,
+  FAREWELL_FEATURE,
 ];
 
 export interface Hello {

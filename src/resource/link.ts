@@ -11,7 +11,7 @@
 import { present } from '../model/assert';
 import { toMirrorError } from '../model/errors';
 import { FAREWELL_MS } from '../model/limits';
-import type { NodeName } from '../model/states';
+import type { NodeName, Uuid } from '../model/states';
 import type { DeviceEvent, WireSocket } from '../plane/plane';
 import { decide, sameVerdict, swapVerdict } from '../rules/handshake';
 import type { Verdict } from '../rules/handshake';
@@ -260,9 +260,17 @@ export class Link {
     // Served, the Primary begins a generation at once.
     if (verdict.kind === 'served') return;
     const marked = verdict.kind === 'inSync' && now.outOfSyncBytes > 0n;
-    if (marked || now.currentUuid !== told.currentUuid) {
+    const changed = now.currentUuid !== told.currentUuid;
+    if (marked || (changed && !this.hasFilled(verdict, now.currentUuid))) {
       throw new LinkEnd('a write came between the handshake and its end');
     }
+  }
+
+  /** The resync has ended already: this copy is what the peer's was. */
+  private hasFilled(verdict: Verdict, currentUuid: Uuid): boolean {
+    const heard = present(this.heard, 'the hello of the peer is there').identity;
+    const target = verdict.kind === 'resync' && verdict.direction === 'target';
+    return target && currentUuid === heard.currentUuid;
   }
 
   private showConnected(verdict: Verdict): void {

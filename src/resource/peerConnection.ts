@@ -22,7 +22,7 @@ import type { Core, Requests } from './core';
 import { Dialer } from './dialer';
 import type { Frame, SentFrame } from './frames';
 import { isNewer, judgeHello } from './greeting';
-import { formatRefusal } from './hello';
+import { FAREWELL_FEATURE, formatRefusal } from './hello';
 import type { Hello } from './hello';
 import { Link } from './link';
 import type { LinkEvent, LinkOrigin } from './link';
@@ -97,6 +97,11 @@ export class PeerConnection {
     const { link } = this;
     if (link?.establishedAs === undefined || link.isConnected) return false;
     return link.peerHello?.identity.role === 'Primary';
+  }
+
+  /** The peer knows what a farewell is. */
+  get takesFarewell(): boolean {
+    return this.isConnected && this.link?.peerHello?.features.includes(FAREWELL_FEATURE) === true;
   }
 
   /** Tries at once; resolves when it is connected, or cannot be for now. */

@@ -140,6 +140,9 @@ export class Reactions {
       case 'abort':
         this.desk.onFrame(peer, frame);
         return;
+      case 'farewell':
+        this.fencing.leaves(peer, frame.diskState);
+        return;
       default:
         this.connections.get(peer)?.renegotiate(`protocol error: ${frame.type} came too late`);
     }

@@ -28,6 +28,7 @@ import type {
 } from './device';
 import { DataWait } from './dataWait';
 import { DiskCommands } from './diskCommands';
+import { Farewell } from './farewell';
 import { Fencing } from './fencing';
 import type { Hello } from './hello';
 import { formatRefusal } from './hello';
@@ -65,6 +66,7 @@ export class Resource implements MirrorDevice {
   private readonly commands = new CommandQueue();
   private readonly review: PeerReview;
   private readonly fencing: Fencing;
+  private readonly farewell: Farewell;
   private readonly dataWait: DataWait;
   private readonly reactions: Reactions;
   private readonly roles: RoleCommands;
@@ -118,6 +120,7 @@ export class Resource implements MirrorDevice {
     this.progress = new ProgressBoard(core);
     this.review = new PeerReview(core, connections);
     this.fencing = new Fencing(core, connections);
+    this.farewell = new Farewell(core, connections);
     this.dataWait = new DataWait(core);
     const order = (run: () => void | Promise<void>): void => void this.order(run);
     const orders = {
@@ -213,8 +216,9 @@ export class Resource implements MirrorDevice {
   }
 
   disconnect({ peer }: { readonly peer?: NodeName }): Promise<void> {
-    return this.command(() => {
+    return this.command(async () => {
       for (const one of this.named(peer)) this.refuseCut(one.peer);
+      await this.farewell.bid(this.named(peer));
       for (const one of this.named(peer)) one.disconnect('disconnected by the administrator');
     });
   }
@@ -322,6 +326,7 @@ export class Resource implements MirrorDevice {
     core.closing = true;
     this.progress.close();
     try {
+      await this.farewell.bid([...this.connections.values()]);
       if (core.gate.snapshot().role === 'Primary' && this.fencing.reason === '') {
         await this.leaveKernel(ending);
         await this.roles.withdraw(true);
@@ -330,6 +335,7 @@ export class Resource implements MirrorDevice {
         if (this.endsKernel) await core.kernel.detach();
       }
     } finally {
+      this.fencing.close();
       for (const connection of this.connections.values()) connection.disconnect('shutting down');
       await core.device.close();
     }

@@ -51,6 +51,24 @@ function isAlive(pid: number): boolean {
   return existsSync(`/proc/${String(pid)}/stat`);
 }
 
+test('who leaves on purpose is Outdated, and is not fenced', async () => {
+  cluster = await inSync('resource-and-stonith');
+  const { first, second } = cluster;
+  const client = await NbdClient.open(first.socket());
+  await second.stop();
+  await until('its farewell is heard', async () => {
+    return (await first.peer('beta')).diskState === 'Outdated';
+  });
+  await client.write(0, Buffer.alloc(4096, 7));
+  await client.close();
+  expect(existsSync(join(folder, 'pid'))).toBe(false);
+  await second.start();
+  await cluster.untilInSync();
+  await second.must('disconnect', 'r0');
+  expect((await second.status()).diskState).toBe('Outdated');
+  expect(existsSync(join(folder, 'pid'))).toBe(false);
+});
+
 test('resource-and-stonith acknowledges nothing until the handler has answered', async () => {
   cluster = await inSync('resource-and-stonith');
   const { first, second } = cluster;

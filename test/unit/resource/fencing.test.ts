@@ -54,6 +54,61 @@ test.each([
   expect(world.node('alpha').peer('beta').diskState).toBe('UpToDate');
 });
 
+test.each(['disconnect', 'down', 'close'] as const)(
+  'stonith: who leaves by %s is Outdated and says so: no handler runs',
+  async (how) => {
+    await start('resource-and-stonith', exit(5));
+    const before = fenced('alpha');
+    const { resource } = world.node('beta');
+    await world.do(how === 'disconnect' ? resource.disconnect({}) : resource[how]());
+    await world.reach(() => isOutdated('alpha', 'beta'));
+    await world.reach(() => !world.node('alpha').resource.status().suspended);
+    expect(world.node('alpha').peer('beta').diskState).toBe('Outdated');
+    expect(fenced('alpha')).toBe(before);
+    world.node('alpha').device.write(1, 'without beta');
+    if (how === 'disconnect') {
+      expect(resource.status().diskState).toBe('Outdated');
+      await expect(world.do(resource.promote({ force: false }))).rejects.toThrow(/is Outdated/);
+      await world.do(resource.connect({ discardMyData: false }));
+    } else {
+      await world.node('beta').up({ ...world.config(), fencing: 'resource-and-stonith' });
+    }
+    await world.reach(() => world.node('beta').resource.status().diskState === 'UpToDate');
+    expect(isOutdated('alpha', 'beta')).toBe(false);
+  },
+);
+
+test('stonith: who comes back after a farewell and crashes is fenced', async () => {
+  await start('resource-and-stonith', exit(5));
+  const before = fenced('alpha');
+  await world.do(world.node('beta').resource.disconnect({}));
+  await world.do(world.node('beta').resource.connect({ discardMyData: false }));
+  await world.reach(() => world.node('beta').resource.status().diskState === 'UpToDate');
+  world.node('beta').crash();
+  await world.reach(() => isOutdated('alpha', 'beta'));
+  expect(fenced('alpha')).toBe(before + 1);
+});
+
+test('stonith: a peer that is lost while its Primary ends is fenced, and it ends', async () => {
+  await start('resource-and-stonith', exit(5));
+  const { device, resource } = world.node('alpha');
+  const withdraw = device.withdraw.bind(device);
+  let flushed: () => void = () => undefined;
+  const lastFlush = new Promise<void>((resolve) => (flushed = resolve));
+  device.withdraw = (force) => lastFlush.then(() => withdraw(force));
+  const ended = resource.close();
+  world.node('beta').crash();
+  await world.reach(() => isOutdated('alpha', 'beta') && !resource.status().suspended);
+  flushed();
+  await world.do(ended);
+});
+
+test('dont-care: who leaves keeps its copy as it is', async () => {
+  await start('dont-care', exit(5));
+  await world.do(world.node('beta').resource.disconnect({}));
+  expect(world.node('beta').resource.status().diskState).toBe('UpToDate');
+});
+
 test('what a handler said is remembered over a restart as Outdated, as DRBD does', async () => {
   await start('resource-and-stonith', exit(3));
   world.node('beta').crash();

@@ -41,6 +41,25 @@ test('a restarted peer replaces a connection that looks alive', async () => {
   expect(world.violations).toEqual([]);
 });
 
+test('a resync that ends before its handshake keeps its connection', async () => {
+  const world = World.create(['alpha', 'beta']);
+  await world.upInSync();
+  const [alpha, beta] = [world.node('alpha'), world.node('beta')];
+  await world.do(beta.resource.disconnect({}));
+  alpha.device.write(1, 'newer');
+  const establish = beta.device.establish.bind(beta.device);
+  let connections = 0;
+  beta.device.establish = async (slot, incarnation, plan) => {
+    connections += 1;
+    await establish(slot, incarnation, plan);
+    await new Promise<void>((resolve) => void world.clock.after(TIMEOUT_MS / 2, resolve));
+  };
+  await world.do(beta.resource.connect({ discardMyData: false }));
+  await world.reach(() => alpha.sees('beta') && beta.sees('alpha'), 10 * TIMEOUT_MS);
+  expect(connections).toBe(1);
+  expect(world.violations).toEqual([]);
+});
+
 test.each(seeds)('two promotions at once: the lower rank wins, seed %d', async (seed) => {
   const world = World.create(['alpha', 'beta', 'gamma'].slice(0, 2 + (seed % 2)), seed);
   await world.upInSync();
