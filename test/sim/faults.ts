@@ -262,7 +262,8 @@ function mendDisk(story: Story): boolean {
 export function healDisks(story: Story, machine: Machine): void {
   machine.node.healDisk(DISK);
   if (machine.place.metaDisk !== 'internal') machine.node.healDisk(machine.place.metaDisk);
-  if (machine.state?.diskState === 'UpToDate') story.crew.forgive(machine);
+  const { state, usesDisk } = machine;
+  if (state?.diskState === 'UpToDate' && usesDisk) story.crew.forgive(machine);
 }
 
 function resume(story: Story): boolean {

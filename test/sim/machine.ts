@@ -124,6 +124,11 @@ export class Machine {
     return this.state?.role === 'Primary';
   }
 
+  /** Its data plane uses its disk; JavaScript that stalls does not know yet when it does not. */
+  get usesDisk(): boolean {
+    return this.hasDisk && coreOf(this.resource).device.statistics().exposedUuid === 0n;
+  }
+
   /** What its copy is may be declared anew, by force. */
   get isPromoting(): boolean {
     return coreOf(this.resource).promoting;
