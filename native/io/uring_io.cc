@@ -4,16 +4,19 @@
 #include <fcntl.h>
 #include <liburing.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
 
 #include "base/assert.h"
+#include "io/spin.h"
 #include "io/timer_queue.h"
 #include "io/uring_ops.h"
 
@@ -106,8 +109,9 @@ int32_t pid_of_peer(int fd) {
 int init_ring(io_uring& ring) {
   constexpr uint32_t kAlways = IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE;
   constexpr uint32_t kFlags[] = {
-      IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL,
-      IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SUBMIT_ALL,
+      IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
+          IORING_SETUP_SUBMIT_ALL,
+      IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL,
       0,
   };
   int error = -EINVAL;
@@ -119,6 +123,13 @@ int init_ring(io_uring& ring) {
     if (error != -EINVAL) break;
   }
   return error;
+}
+
+// Interruption, and a kernel short of memory or with a full completion queue, are no errors here:
+// what there is gets delivered and the rest is submitted again with the next batch.
+bool harmless(int result) {
+  return result >= 0 || result == -ETIME || result == -EINTR || result == -EAGAIN ||
+         result == -EBUSY || result == -ENOMEM;
 }
 
 }  // namespace
@@ -135,6 +146,9 @@ struct UringIo::Private {
   void drain_waiting();
   void arm_wake();
   void submit_and_wait();
+  bool look(uint64_t deadline_us);
+  bool something_came();
+  int sleep(uint64_t deadline_us);
   void deliver();
   void finish(Op& op, int32_t result);
   int32_t adopt_accepted(int fd);
@@ -148,6 +162,7 @@ struct UringIo::Private {
   std::atomic<bool> wake_sent{false};
   BatchHandler* handler = nullptr;
   TimerQueue timers;
+  Spin spin;
   SlotTable<kDisks> disks;
   SlotTable<kSockets> sockets;
   std::array<Region, kRegions> regions;
@@ -402,27 +417,60 @@ void UringIo::Private::arm_wake() {
   wake_armed = true;
 }
 
-// Interruption, and a kernel short of memory or with a full completion queue, are no errors here:
-// what there is gets delivered and the rest is submitted again with the next batch.
 void UringIo::Private::submit_and_wait() {
   arm_wake();
-  const uint64_t deadline_us = timers.next_deadline_us();
-  int result = 0;
   if (!waiting.empty() || !cancelled.empty()) {
-    result = io_uring_submit_and_get_events(&ring);
-  } else if (deadline_us == TimerQueue::kNever) {
-    result = io_uring_submit_and_wait(&ring, 1);
-  } else {
-    const uint64_t now_us = monotonic_us();
-    const uint64_t left_us = deadline_us > now_us ? deadline_us - now_us : 0;
-    __kernel_timespec left{static_cast<int64_t>(left_us / 1'000'000),
-                           static_cast<long long>(left_us % 1'000'000 * 1000)};
-    io_uring_cqe* first = nullptr;
-    result = io_uring_submit_and_wait_timeout(&ring, &first, 1, &left, nullptr);
+    BM_ASSERT(harmless(io_uring_submit_and_get_events(&ring)));
+    return;
   }
-  const bool harmless = result >= 0 || result == -ETIME || result == -EINTR || result == -EAGAIN ||
-                        result == -EBUSY || result == -ENOMEM;
-  BM_ASSERT(harmless);
+  const uint64_t deadline_us = timers.next_deadline_us();
+  if (spin.worth_it() && look(deadline_us)) return;
+  const uint64_t begin_us = monotonic_us();
+  BM_ASSERT(harmless(sleep(deadline_us)));
+  spin.slept(monotonic_us() - begin_us);
+}
+
+// Submits, and looks for completions without sleeping; false when none came in time, or when
+// another thread wants the processor.
+bool UringIo::Private::look(uint64_t deadline_us) {
+  BM_ASSERT(harmless(io_uring_submit_and_get_events(&ring)));
+  uint64_t now_us = monotonic_us();
+  const uint64_t end_us = std::min(now_us + Spin::kMostUs, deadline_us);
+  while (now_us < end_us) {
+    if (something_came()) {
+      spin.looked(true);
+      return true;
+    }
+    ::sched_yield();
+    const uint64_t before_us = now_us;
+    now_us = monotonic_us();
+    if (now_us - before_us > Spin::kYieldUs) {
+      spin.disturbed();
+      return something_came();
+    }
+  }
+  spin.looked(false);
+  return false;
+}
+
+// The kernel posts completions to a thread that did not enter it only when asked to.
+bool UringIo::Private::something_came() {
+  BM_ASSERT(ring_ready);
+  const uint32_t flags = __atomic_load_n(ring.sq.kflags, __ATOMIC_RELAXED);
+  if ((flags & IORING_SQ_TASKRUN) != 0) BM_ASSERT(harmless(io_uring_get_events(&ring)));
+  return io_uring_cq_ready(&ring) > 0;
+}
+
+// Submits, and sleeps until something completes or until the deadline.
+int UringIo::Private::sleep(uint64_t deadline_us) {
+  BM_ASSERT(waiting.empty());
+  if (deadline_us == TimerQueue::kNever) return io_uring_submit_and_wait(&ring, 1);
+  const uint64_t now_us = monotonic_us();
+  const uint64_t left_us = deadline_us > now_us ? deadline_us - now_us : 0;
+  __kernel_timespec left{static_cast<int64_t>(left_us / 1'000'000),
+                         static_cast<long long>(left_us % 1'000'000 * 1000)};
+  io_uring_cqe* first = nullptr;
+  return io_uring_submit_and_wait_timeout(&ring, &first, 1, &left, nullptr);
 }
 
 // Delivers what is there now. Each entry is given back to the kernel before its owner runs.

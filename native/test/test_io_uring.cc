@@ -356,3 +356,48 @@ TEST(uring_wake_from_another_thread) {
   }
   CHECK(handler.batches >= 3);
 }
+
+// Each waits for the other all the time, and soon looks before it sleeps.
+TEST(uring_threads_that_answer_each_other_see_timers_and_wakes) {
+  constexpr uint32_t kRounds = 3000;
+  int ends[2];
+  BM_ASSERT(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+  std::thread echo([fd = ends[1]] {
+    char byte;
+    while (::read(fd, &byte, 1) == 1 && ::write(fd, &byte, 1) == 1) continue;
+    ::close(fd);
+  });
+  struct Handler : BatchHandler {
+    uint32_t wakes = 0;
+    void batch_end() override {}
+    void woken() override { wakes++; }
+  };
+  Ring ring;
+  Handler handler;
+  ring.io->set_handler(&handler);
+  const SocketId socket = ring.io->adopt_socket(ends[0]);
+  Timer timer;
+  uint32_t fired = 0;
+  timer.owner = &fired;
+  timer.fire = [](Timer& t) { ++*static_cast<uint32_t*>(t.owner); };
+  for (uint32_t round = 0; round < kRounds; round++) {
+    if (round % 100 == 0) ring.io->arm(timer, ring.io->now_us());
+    if (round % 1000 == 0) ring.io->wake();
+    char byte = static_cast<char>(round);
+    char back = 0;
+    iovec out{&byte, 1};
+    iovec in{&back, 1};
+    Pending sent;
+    Pending received;
+    ring.io->send(socket, &out, 1, sent.op);
+    ring.io->receive(socket, &in, 1, received.op);
+    ring.run(received);
+    ring.run(sent);
+    CHECK(back == byte);
+    if (round % 100 == 99) CHECK_EQ(fired, round / 100 + 1);
+  }
+  CHECK_EQ(handler.wakes, 3);
+  ring.io->shutdown(socket);
+  echo.join();
+  ring.io->close_socket(socket);
+}
