@@ -1,5 +1,5 @@
-// What both benchmarks' commands share: machine and command in a line, a number from the command
-// line, and the terminal.
+// What both benchmarks' commands share: machine and command in a line, numbers and choices from the
+// command line, and the terminal.
 
 import { cpus, release } from 'node:os';
 
@@ -17,6 +17,21 @@ export function positive(text: string | undefined, otherwise: number): number {
   const value = text === undefined ? otherwise : Number(text);
   if (Number.isInteger(value) && value > 0) return value;
   throw new Error(`"${text ?? ''}" is not a number above 0`);
+}
+
+/** Of what is known, by a list from the command line. */
+export function chosen<T extends string>(
+  text: string | undefined,
+  known: readonly T[],
+  otherwise: readonly T[],
+): readonly T[] {
+  if (text === undefined) return otherwise;
+  if (text === 'none') return [];
+  return text.split(',').map((word) => {
+    const found = known.find((one) => one === word.trim());
+    if (found === undefined) throw new Error(`there is no ${word}; there are ${known.join(', ')}`);
+    return found;
+  });
 }
 
 export function say(line: string): void {

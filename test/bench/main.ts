@@ -7,7 +7,7 @@ import { CELLS } from './cells';
 import type { Named } from './contender';
 import { measure } from './fio';
 import { checkInterruption, failureText, heedInterruption } from './interruption';
-import { commandLine, machineLine, positive, progress, say } from './machine';
+import { chosen, commandLine, machineLine, positive, progress, say } from './machine';
 import { keep } from './outcome';
 import { CONTENDERS, openPlace } from './place';
 import type { Place, PlaceName } from './place';
@@ -149,18 +149,4 @@ function readArguments(args: readonly string[]): Wanted | undefined {
     process.stderr.write(`bench: ${error instanceof Error ? error.message : 'wrong usage'}\n`);
     return undefined;
   }
-}
-
-function chosen<T extends string>(
-  text: string | undefined,
-  known: readonly T[],
-  otherwise: readonly T[],
-): readonly T[] {
-  if (text === undefined) return otherwise;
-  if (text === 'none') return [];
-  return text.split(',').map((word) => {
-    const found = known.find((one) => one === word.trim());
-    if (found === undefined) throw new Error(`there is no ${word}; there are ${known.join(', ')}`);
-    return found;
-  });
 }

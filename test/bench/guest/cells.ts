@@ -4,7 +4,7 @@
 import type { Cell } from '../cells';
 
 export interface GuestCell extends Cell {
-  readonly backing: 'memory' | 'slow disk';
+  readonly backing: 'memory' | 'slow flush';
   /** Of the device, from its beginning. */
   readonly sizeMib: number;
   /** How many writes one measurement takes at most; without it only time ends it. */
@@ -59,10 +59,18 @@ export const GUEST_CELLS: readonly GuestCell[] = [
   },
   {
     ...write,
+    key: 'narrow-slow',
+    title: '4k random write, 32 at once, a flush takes 16 ms',
+    fioWords: ['--rw=randwrite', '--bs=4k', '--iodepth=32'],
+    backing: 'slow flush',
+    sizeMib: NARROW_MIB,
+  },
+  {
+    ...write,
     key: 'wide-slow',
-    title: '4k random write over 64 GiB, 32 at once, 1 ms a disk write',
+    title: '4k random write over 64 GiB, 32 at once, a flush takes 16 ms',
     fioWords: WIDE_WORDS,
-    backing: 'slow disk',
+    backing: 'slow flush',
     sizeMib: WIDE_MIB,
     writes: 3000,
     target: 3,

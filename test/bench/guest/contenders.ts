@@ -20,21 +20,24 @@ const DEADLINE = { deadlineMs: 300_000 };
 const PEERS = '/opt/peers';
 const BETA = '--bus unix:path=/run/beta.bus --node beta';
 
-/** RAM disks of 64 GiB, and disks in memory whose every write takes 1 ms. */
+/** RAM disks of 64 GiB, and such with a write cache that takes 16 ms to flush, as a disk's does. */
 const DISKS = `
+set -e
 modprobe brd rd_nr=7 rd_size=67108864 max_part=0
-modprobe -a drbd raid1 nbd
+modprobe -a drbd raid1 nbd dm-delay
 modprobe null_blk nr_devices=0
-for name in slow0 slow1 slow2 slow3 slow4; do
-  disk=/sys/kernel/config/nullb/$name
+for number in 0 1 2 3 4; do
+  disk=/sys/kernel/config/nullb/cached$number
   mkdir $disk
   echo 65536 >$disk/size
   echo 4096 >$disk/blocksize
   echo 1 >$disk/memory_backed
-  echo 2 >$disk/irqmode
-  echo 1000000 >$disk/completion_nsec
-  echo 256 >$disk/hw_queue_depth
+  echo 16 >$disk/cache_size
   echo 1 >$disk/power
+  below=/dev/cached$number
+  udevadm settle
+  dmsetup create slow$number \
+    --table "0 $(blockdev --getsz $below) delay $below 0 0 $below 0 0 $below 0 16"
 done
 mkdir -p ${PEERS} /var/lib/drbd
 for file in /mnt/*.deb; do
@@ -50,7 +53,7 @@ export async function prepareGuest(guest: Guest): Promise<void> {
 const blkmirror: GuestContender = {
   name: 'blkmirror',
   settings: 'two daemons, protocol C, default options, the kernel device /dev/nbdN',
-  devices: { memory: '/dev/blkmirror/memory', 'slow disk': '/dev/blkmirror/slow' },
+  devices: { memory: '/dev/blkmirror/memory', 'slow flush': '/dev/blkmirror/slow' },
   async start(guest) {
     await guest.runOk(`
 configure() {
@@ -58,7 +61,7 @@ configure() {
     guest 7788 $2 beta 7789 $3 >/etc/blkmirror/resources.d/$1.conf
 }
 configure memory /dev/ram0 /dev/ram1
-configure slow /dev/slow0 /dev/slow1
+configure slow /dev/mapper/slow0 /dev/mapper/slow1
 dbus-daemon --session --address=unix:path=/run/beta.bus --fork --nopidfile
 systemd-run --quiet --unit=beta blkmirrord --run-dir /run/beta --state-dir /var/lib/beta ${BETA}
 systemctl start blkmirrord`);
@@ -86,7 +89,7 @@ async function connected(guest: Guest, name: string): Promise<void> {
 const drbd: GuestContender = {
   name: 'DRBD',
   settings: 'the kernel module 8.4, two resources of one guest, protocol C, default options',
-  devices: { memory: '/dev/drbd0', 'slow disk': '/dev/drbd2' },
+  devices: { memory: '/dev/drbd0', 'slow flush': '/dev/drbd2' },
   async start(guest) {
     await guest.runOk(`
 PATH=$PATH:${PEERS}/lib/drbd:${PEERS}/sbin
@@ -100,8 +103,8 @@ make() { # MINOR DISK PORT PORT-OF-THE-OTHER
 set -e
 make 0 /dev/ram2 7001 7002
 make 1 /dev/ram3 7002 7001
-make 2 /dev/slow2 7003 7004
-make 3 /dev/slow3 7004 7003
+make 2 /dev/mapper/slow2 7003 7004
+make 3 /dev/mapper/slow3 7004 7003
 for minor in 0 2; do
   drbdsetup-84 wait-connect $minor --wfc-timeout=30
   drbdsetup-84 new-current-uuid --clear-bitmap $minor
@@ -134,8 +137,8 @@ udevadm settle`);
 
 const raw: GuestContender = {
   name: 'raw disk',
-  settings: 'the RAM disk or the slow disk itself, one of them: the limit',
-  devices: { memory: '/dev/ram6', 'slow disk': '/dev/slow4' },
+  settings: 'the RAM disk or the disk with slow flushes itself, one of them: the limit',
+  devices: { memory: '/dev/ram6', 'slow flush': '/dev/mapper/slow4' },
   start: () => Promise.resolve(),
 };
 

@@ -11,7 +11,7 @@ import type { Finding } from '../findings';
 import { FIO_WORDS, jobsIn, outcomeOf, workWords } from '../fio';
 import type { Sample } from '../fio';
 import { checkInterruption, failureText, heedInterruption } from '../interruption';
-import { commandLine, machineLine, positive, progress, say } from '../machine';
+import { chosen, commandLine, machineLine, positive, progress, say } from '../machine';
 import { keep } from '../outcome';
 import { writeReport } from '../report';
 import { ratio } from '../summary';
@@ -23,8 +23,9 @@ import type { GuestCell } from './cells';
 import { GUEST_CONTENDERS, prepareGuest } from './contenders';
 import type { GuestContender } from './contenders';
 
-const USAGE = `usage: npm run bench:vm -- [--rounds N] [--seconds S]
+const USAGE = `usage: npm run bench:vm -- [--rounds N] [--seconds S] [--cells KEY,...]
   [--output FOLDER] [--report FILE.md]
+cells: ${GUEST_CELLS.map(({ key }) => key).join(', ')}
 `;
 const MEMORY_MIB = 2048;
 const MIB = 1024 * 1024;
@@ -35,6 +36,7 @@ const MOST_TIMES = 4;
 interface Wanted {
   readonly rounds: number;
   readonly seconds: number;
+  readonly cells: readonly string[];
   readonly output: string;
   readonly report: string | undefined;
   readonly command: string;
@@ -97,7 +99,7 @@ async function bench(guest: Guest, accelerator: string, wanted: Wanted): Promise
   const machine = `${machineLine()}, guest by ${accelerator}: ${await versionsIn(guest)}`;
   say(machine);
   const results: CellResult[] = [];
-  for (const backing of ['memory', 'slow disk'] as const) {
+  for (const backing of ['memory', 'slow flush'] as const) {
     const found = await contest(guest, backing, wanted);
     found.flatMap(cellLines).forEach(say);
     results.push(...found);
@@ -117,10 +119,13 @@ async function bench(guest: Guest, accelerator: string, wanted: Wanted): Promise
 async function contest(
   guest: Guest,
   backing: GuestCell['backing'],
-  { rounds, seconds }: Wanted,
+  wanted: Wanted,
 ): Promise<readonly CellResult[]> {
+  const { rounds, seconds } = wanted;
   const contenders = GUEST_CONTENDERS.filter(({ devices }) => devices[backing] !== undefined);
-  const cells = GUEST_CELLS.filter((cell) => cell.backing === backing);
+  const isWanted = (cell: GuestCell): boolean => wanted.cells.includes(cell.key);
+  const cells = GUEST_CELLS.filter((cell) => cell.backing === backing && isWanted(cell));
+  if (cells.length === 0) return [];
   for (const contender of contenders) await fill(guest, contender, backing);
   return hold<GuestContender>({
     ...{ place: backing, contenders, absent: [], cells, rounds },
@@ -191,9 +196,11 @@ function readArguments(args: readonly string[]): Wanted | undefined {
   try {
     const { values } = parseArgs({
       args: [...args],
-      options: { rounds: text, seconds: text, output: text, report: text },
+      options: { rounds: text, seconds: text, cells: text, output: text, report: text },
     });
+    const cells = GUEST_CELLS.map(({ key }) => key);
     return {
+      cells: chosen(values.cells, cells, cells),
       rounds: positive(values.rounds, 5),
       seconds: positive(values.seconds, 2),
       output: values.output ?? join(repository, 'bench-results'),
