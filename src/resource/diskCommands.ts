@@ -26,8 +26,7 @@ export class DiskCommands {
     const { diskState } = core.gate.snapshot();
     core.gate.propose({ diskState: 'Detaching' });
     try {
-      const detached = core.device.detachDisk(force);
-      await withDeadline(core.environment.clock, DEVICE_TIMEOUT_MS, 'the backing disk', detached);
+      await this.within(DEVICE_TIMEOUT_MS, core.device.detachDisk(force));
     } catch (error) {
       // With operations still in the kernel the copy is detached all the same.
       const refused = toMirrorError(error).code === 'DeviceInUse';
@@ -44,9 +43,7 @@ export class DiskCommands {
     this.checkServed('its clients have seen data that this copy may lack; demote it first');
     core.gate.propose({ diskState: 'Attaching' });
     try {
-      const { clock } = core.environment;
-      const limitMs = CLAIM_TIMEOUT_MS + DEVICE_TIMEOUT_MS;
-      await withDeadline(clock, limitMs, 'the backing disk', core.device.attachDisk());
+      await this.within(CLAIM_TIMEOUT_MS + DEVICE_TIMEOUT_MS, core.device.attachDisk());
     } catch (error) {
       core.gate.propose({ diskState: 'Diskless' });
       throw error;
@@ -59,6 +56,12 @@ export class DiskCommands {
       connection.renegotiate('the backing disk is attached');
       connection.resume();
     }
+  }
+
+  /** In protocols A and B a peer may first have to answer, or to be lost. */
+  private async within(limitMs: number, work: Promise<unknown>): Promise<void> {
+    const { environment, timeoutMs } = this.core;
+    await withDeadline(environment.clock, timeoutMs + limitMs, 'the backing disk', work);
   }
 
   private checkServed(consequence: string): void {

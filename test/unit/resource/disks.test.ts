@@ -96,3 +96,20 @@ test('the last good copy of a Primary is neither detached nor attached again', a
   await world.do(alpha().resource.attach());
   expect(alpha().resource.status().diskState).toBe('UpToDate');
 });
+
+test('detach and attach wait for a peer as long as that may take to answer', async () => {
+  for (const node of [alpha(), beta()]) await node.up({ ...world.config(), timeoutMs: 60_000 });
+  await world.do(alpha().resource.promote({ force: true }));
+  await world.reach(() => alpha().sees('beta') && beta().sees('alpha'));
+  const { device } = alpha();
+  const detach = device.detachDisk.bind(device);
+  const attach = device.attachDisk.bind(device);
+  const later = (): Promise<void> =>
+    new Promise((resolve) => void world.clock.after(50_000, resolve));
+  device.detachDisk = () => later().then(detach);
+  device.attachDisk = () => later().then(attach);
+  await world.do(alpha().resource.detach({ force: false }));
+  await world.reach(served);
+  await world.do(alpha().resource.attach());
+  await world.reach(() => alpha().sees('beta') && beta().sees('alpha'));
+});
