@@ -61,6 +61,12 @@ struct Pair {
     const uint64_t before = world.now_us();
     return client.write(offset, fill, 4096) == 0 ? world.now_us() - before : UINT64_MAX;
   }
+  void write_two_extents() {
+    for (const uint64_t extent : {0, 1}) {
+      CHECK_EQ(client.write(extent * kExtent, std::byte{1}, 4096), 0u);
+    }
+    CHECK_EQ(alpha.stats->hot_extents.load(), 2u);
+  }
   void slow_disk(Copy& copy, uint32_t least_us, uint32_t most_us) {
     world.behaviour(copy.disk).minimum_us = least_us;
     world.behaviour(copy.disk).maximum_us = most_us;
@@ -150,6 +156,40 @@ TEST(no_extent_cools_before_the_peer_has_reported_it) {
   pair.cut(false);
   CHECK(pair.world.run_until([&] { return pair.alpha.stats->hot_extents <= 1; }, 5'000'000));
   CHECK_EQ(pair.alpha.events.closed, 0u);
+}
+
+TEST(no_extent_cools_while_it_is_written) {
+  Pair pair(Protocol::kC, 6);
+  CHECK(pair.start(1));
+  pair.write_two_extents();
+  pair.slow_disk(pair.beta, 1'500'000, 1'500'000);
+  const std::vector<std::byte> data(4096, std::byte{2});
+  for (const uint64_t extent : {0, 1}) {
+    CHECK(pair.client.try_request(1, extent * kExtent, data, 1'000'000));
+  }
+  pair.pass(1'200'000);
+  CHECK_EQ(pair.alpha.stats->hot_extents.load(), 2u);
+}
+
+TEST(an_extent_that_was_not_chosen_stays_hot) {
+  Pair pair(Protocol::kC, 6);
+  CHECK(pair.start(1));
+  pair.write_two_extents();
+  CHECK(pair.world.run_until([&] { return pair.alpha.stats->hot_extents < 2; }, 5'000'000));
+  pair.pass(1'000'000);
+  CHECK_EQ(pair.alpha.stats->hot_extents.load(), 1u);
+}
+
+TEST(no_extent_cools_before_its_bits_are_durable) {
+  Pair pair(Protocol::kC, 6);
+  CHECK(pair.start(1));
+  pair.cut(true);
+  pair.write_two_extents();
+  // First the flush of the disk, then a page of the bitmap.
+  pair.slow_disk(pair.alpha, 2'000'000, 2'000'000);
+  pair.pass(3'500'000);
+  CHECK_EQ(pair.alpha.stats->hot_extents.load(), 2u);
+  CHECK(pair.world.run_until([&] { return pair.alpha.stats->hot_extents < 2; }, 20'000'000));
 }
 
 TEST(a_crashed_primary_has_everything_hot_that_its_peer_may_lack) {
