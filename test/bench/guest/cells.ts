@@ -1,5 +1,5 @@
 // What is done to each contender in the guest, in fio's words, and what is to be reached. Wide
-// writes meet the same blocks in each round: from the second on blkmirror's extents are hot.
+// writes meet the same blocks in each round and once before: then blkmirror's extents are hot.
 
 import type { Cell } from '../cells';
 
