@@ -19,6 +19,7 @@ static Napi::Object init_addon(Napi::Env env, Napi::Object exports) {
   exports.Set("dumpMetadata", Napi::Function::New(env, dump_metadata_async));
   exports.Set("restoreMetadata", Napi::Function::New(env, restore_metadata_async));
   exports.Set("repairMetadata", Napi::Function::New(env, repair_metadata_async));
+  exports.Set("growCopy", Napi::Function::New(env, grow_copy_async));
   exports.Set("nbdStatus", Napi::Function::New(env, nbd_status_async));
   exports.Set("nbdConnect", Napi::Function::New(env, nbd_connect_async));
   exports.Set("nbdReconfigure", Napi::Function::New(env, nbd_reconfigure_async));

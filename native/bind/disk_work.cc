@@ -70,6 +70,12 @@ Napi::Value repair_metadata_async(const Napi::CallbackInfo& info) {
       info.Env(), [spec] { return repair_metadata(spec); }, &repair_object);
 }
 
+Napi::Value grow_copy_async(const Napi::CallbackInfo& info) {
+  const GrowthSpec spec = growth_spec_of(info[0].As<Napi::Object>());
+  return AsyncWork<GrowthReport>::start(
+      info.Env(), [spec] { return grow_copy(spec); }, &growth_object);
+}
+
 Napi::Value read_metadata_async(const Napi::CallbackInfo& info) {
   const DiskPaths paths{info[0].As<Napi::String>().Utf8Value(),
                         info[1].As<Napi::String>().Utf8Value()};

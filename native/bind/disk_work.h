@@ -21,6 +21,7 @@ Napi::Value dump_metadata_async(const Napi::CallbackInfo& info);
 Napi::Value restore_metadata_async(const Napi::CallbackInfo& info);
 // (spec) → report
 Napi::Value repair_metadata_async(const Napi::CallbackInfo& info);
+Napi::Value grow_copy_async(const Napi::CallbackInfo& info);
 // (disk, metaDisk) → metadata; metaDisk is empty when internal
 Napi::Value read_metadata_async(const Napi::CallbackInfo& info);
 

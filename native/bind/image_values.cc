@@ -179,6 +179,24 @@ RepairSpec repair_spec_of(const Napi::Object& object) {
   return spec;
 }
 
+GrowthSpec growth_spec_of(const Napi::Object& object) {
+  GrowthSpec spec;
+  spec.resource = text_of(object, "resource");
+  spec.node = text_of(object, "node");
+  spec.paths = disk_paths_of(object);
+  spec.last_superblock = bigint_of(object.Get("lastSuperblockOffset"));
+  spec.device_bytes = bigint_of(object.Get("deviceBytes"));
+  return spec;
+}
+
+Napi::Object growth_object(Napi::Env env, const GrowthReport& report) {
+  BM_ASSERT(report.new_bytes > report.old_bytes);
+  Napi::Object object = Napi::Object::New(env);
+  set_bigint(object, "oldBytes", report.old_bytes);
+  set_bigint(object, "newBytes", report.new_bytes);
+  return object;
+}
+
 Napi::Object repair_object(Napi::Env env, const RepairReport& report) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("repaired", report.repaired);

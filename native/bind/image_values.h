@@ -5,6 +5,7 @@
 
 #include <napi.h>
 
+#include "bind/metadata_growth.h"
 #include "bind/metadata_image.h"
 #include "bind/metadata_repair.h"
 
@@ -13,6 +14,8 @@ namespace blkmirror::bind {
 Napi::Object image_object(Napi::Env env, const Image& image);
 RestoreSpec restore_spec_of(const Napi::Object& object);
 RepairSpec repair_spec_of(const Napi::Object& object);
+GrowthSpec growth_spec_of(const Napi::Object& object);
+Napi::Object growth_object(Napi::Env env, const GrowthReport& report);
 Napi::Object repair_object(Napi::Env env, const RepairReport& report);
 Napi::Object layout_object(Napi::Env env, const meta::Layout& layout);
 

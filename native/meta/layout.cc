@@ -79,6 +79,27 @@ Result<Layout> external_layout(Layout layout, uint64_t data_bytes, uint32_t bloc
   return layout;
 }
 
+// The size that is wanted, of what there is room for.
+Result<uint64_t> choose_size(const Layout& old, uint64_t most_bytes, uint32_t block,
+                             uint64_t device_bytes) {
+  if (device_bytes > most_bytes) return Error{ENOSPC, "the disk has no room for that size"};
+  const uint64_t size = device_bytes == 0 ? most_bytes : device_bytes;
+  if (size % block != 0) return Error{EINVAL, "the size is no whole number of blocks"};
+  if (size <= old.device_size_bytes) return Error{EINVAL, "the size is not larger than before"};
+  return size;
+}
+
+// External metadata: before the areas of the old, or behind them.
+Result<Layout> place_beside(const Layout& old, Layout layout) {
+  BM_ASSERT(!layout.internal);
+  const uint64_t before =
+      std::min({old.activity_log.offset, old.bitmap_states.offset, old.bitmap.offset});
+  const bool fits_before = kSuperblocksBytes + areas_bytes(layout) <= before;
+  place_areas(layout, fits_before ? kSuperblocksBytes : round_down(old.end() + kPage - 1, kPage));
+  if (layout.end() <= layout.metadata_bytes) return layout;
+  return Error{ENOSPC, "the metadata disk has no room for the new metadata beside the old"};
+}
+
 bool area_valid(const Area& area, uint64_t needed, uint64_t metadata_bytes) {
   if (area.offset % kPage != 0 || area.length % kPage != 0) return false;
   if (area.length < needed || area.length > metadata_bytes) return false;
@@ -93,6 +114,19 @@ PlacePair places_in(const Area& area, uint64_t offset) {
 
 bool overlap(const Area& a, const Area& b) {
   return a.offset < b.offset + b.length && b.offset < a.offset + a.length;
+}
+
+// No area of the new internal metadata touches the old; the superblocks may be the same.
+bool beside(const Layout& layout, const Layout& old) {
+  for (const Area* area :
+       {&layout.superblocks, &layout.activity_log, &layout.bitmap_states, &layout.bitmap}) {
+    for (const Area* was : {&old.superblocks, &old.activity_log, &old.bitmap_states, &old.bitmap}) {
+      const bool same =
+          area == &layout.superblocks && was == &old.superblocks && area->offset == was->offset;
+      if (!same && overlap(*area, *was)) return false;
+    }
+  }
+  return true;
 }
 
 bool areas_apart(const Layout& layout) {
@@ -161,6 +195,32 @@ Result<Layout> compute_layout(bool internal, uint64_t data_bytes, uint64_t metad
   layout.metadata_bytes = metadata_bytes;
   return internal ? internal_layout(layout, data_bytes, block)
                   : external_layout(layout, data_bytes, block);
+}
+
+Result<Layout> grown_layout(const Layout& old, uint64_t data_bytes, uint64_t metadata_bytes,
+                            uint32_t block, uint64_t device_bytes) {
+  BM_ASSERT(layout_valid(old, block));
+  Layout most = old;
+  if (old.internal) {
+    const auto whole = compute_layout(true, data_bytes, metadata_bytes, old.slots, block);
+    if (!whole.ok()) return whole;
+    most = whole.value();
+  } else {
+    if (data_bytes > kMaxDeviceBytes) return Error{EFBIG, "the disk is larger than 1 PiB"};
+    most.device_size_bytes = round_down(data_bytes, block);
+    most.metadata_bytes = metadata_bytes;
+  }
+  const auto size = choose_size(old, most.device_size_bytes, block, device_bytes);
+  if (!size.ok()) return size.error();
+  Layout layout = most;
+  layout.device_size_bytes = size.value();
+  size_areas(layout);
+  if (!layout.internal) return place_beside(old, layout);
+  place_areas(layout, layout.superblocks.offset - areas_bytes(layout));
+  if (!beside(layout, old)) {
+    return Error{ENOSPC, "the disk has not grown enough for the new metadata beside the old"};
+  }
+  return layout;
 }
 
 bool layout_valid(const Layout& layout, uint32_t block) {

@@ -68,6 +68,13 @@ struct Layout {
 Result<Layout> compute_layout(bool internal, uint64_t data_bytes, uint64_t metadata_bytes,
                               uint32_t slots, uint32_t block);
 
+// The layout of `old` for a larger device, with every area where the old metadata has none, so that
+// this stays whole until the new counts; only the superblocks may stay where they are.
+// `device_bytes`: what the mirror is to offer, 0: all there is room for. EINVAL (not larger than
+// before, or no whole blocks), ENOSPC (too little room, also beside the old metadata), EFBIG.
+Result<Layout> grown_layout(const Layout& old, uint64_t data_bytes, uint64_t metadata_bytes,
+                            uint32_t block, uint64_t device_bytes);
+
 // Whether a layout read from a disk is one that may be used: sizes and slots in range, areas
 // aligned, large enough, apart from each other and from the data, within metadata_bytes.
 bool layout_valid(const Layout& layout, uint32_t block);

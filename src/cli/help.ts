@@ -68,6 +68,18 @@ looks for one where a disk that grew used to end, and at the other places where 
 --scan on the whole disk. Needs no daemon; refused while the resource is attached.`,
     examples: ['blkmirror repair-md r0', 'blkmirror repair-md r0 --scan'],
   },
+  resize: {
+    summary: 'let the mirror grow onto disks that have grown',
+    description: `
+After the backing disks of all nodes have grown: run down on every node, resize on the one with
+the smallest disk, resize --size with the size that it says on the others, then up. The data
+stays, the metadata moves to the disk's new end, and what is new is copied from one node to the
+others. A crash leaves the old size or the new; resize is then given again, where needed. Needs no
+daemon; refused while the resource is attached here, after a crash until up and down have settled
+it, and for a size that is not larger. Copies of different sizes do not connect. External metadata
+needs room for the new areas beside the old.`,
+    examples: ['blkmirror resize r0', 'blkmirror resize r0 --size 200G'],
+  },
   up: {
     summary: 'attach the backing disk and connect to the peers',
     description: `

@@ -1,10 +1,12 @@
 /**
- * The commands on metadata that nothing has attached: `dump-md`, `restore-md`, `repair-md`. Like
- * create-md they need neither service nor bus, and load the data plane only when they run.
+ * The commands on metadata that nothing has attached: `dump-md`, `restore-md`, `repair-md`,
+ * `resize`. Like create-md they need neither service nor bus, and load the data plane only when
+ * they run.
  */
 import { dumpMd } from '../offline/dumpMd';
 import { dumpLines } from '../offline/dumpText';
 import { describeRepair, repairFailure, repairMd } from '../offline/repairMd';
+import { resizeCopy } from '../offline/resize';
 import { restoreMd } from '../offline/restoreMd';
 import { resourceArgument } from './context';
 import type { Context } from './context';
@@ -21,6 +23,11 @@ export interface RestoreOptions {
 
 export interface RepairOptions {
   readonly scan?: boolean;
+  readonly stateDir?: string;
+}
+
+export interface ResizeOptions {
+  readonly size?: string;
   readonly stateDir?: string;
 }
 
@@ -90,5 +97,26 @@ export async function repairMdCommand(
   const result = await withPlane((_, tools) => repairMd(request, tools));
   for (const line of describeRepair(result)) output.print(line);
   if (!result.report.repaired) throw repairFailure(result, scan);
+  return 0;
+}
+
+export async function resizeCommand(
+  context: Context,
+  argument: string,
+  options: ResizeOptions,
+): Promise<number> {
+  const { configDir, nodeName, output } = context;
+  const resource = resourceArgument(argument, context.configDir);
+  const stateDir = options.stateDir ?? DEFAULT_STATE_DIR;
+  const request = { configDir, resource, nodeName, stateDir, size: options.size };
+  const { withPlane } = await import('../offline/openPlane.js');
+  const { copy, report } = await withPlane((_, tools) => resizeCopy(request, tools));
+  const { oldBytes, newBytes } = report;
+  output.print(
+    `${resource} offers ${newBytes} bytes on ${copy.node.name} (${oldBytes} before); what is new \
+is out of sync until the peers have it, too`,
+  );
+  const words = `resize ${resource} --size ${newBytes}`;
+  output.print(`next: ${words} on every other node, then up ${resource} on all`);
   return 0;
 }

@@ -11,7 +11,12 @@ import { createMdCommand, setup } from './diskCommands';
 import { COMMAND_HELP, PROGRAM_HELP, examplesText, unwrapped } from './help';
 import type { CommandName } from './help';
 import { down, up } from './lifecycle';
-import { dumpMdCommand, repairMdCommand, restoreMdCommand } from './metadataCommands';
+import {
+  dumpMdCommand,
+  repairMdCommand,
+  resizeCommand,
+  restoreMdCommand,
+} from './metadataCommands';
 import type { Output } from './output';
 import { events, status } from './statusCommand';
 import { reasonOf } from './words';
@@ -57,6 +62,11 @@ function afterCommander(error: CommanderError, output: Output): number {
   output.complain(`${reason}${meant === '' ? '; see: blkmirror --help' : meant}`);
   return 2;
 }
+
+const STATE_DIR = [
+  '--state-dir <dir>',
+  'state directory of blkmirrord (default: /var/lib/blkmirror)',
+] as const;
 
 type Action = (context: Context, ...rest: never[]) => Promise<number>;
 
@@ -122,7 +132,14 @@ function addMetadataCommands(add: (name: CommandName, run: Action) => Command): 
   add('repair-md', repairMdCommand as Action)
     .argument(...RESOURCE)
     .option('--scan', 'look on the whole disk for a superblock')
-    .option('--state-dir <dir>', 'state directory of blkmirrord (default: /var/lib/blkmirror)');
+    .option(...STATE_DIR);
+  add('resize', resizeCommand as Action)
+    .argument(...RESOURCE)
+    .option(
+      '--size <bytes>',
+      'what to offer, also with K, M, G or T (default: all there is room for)',
+    )
+    .option(...STATE_DIR);
 }
 
 function addDeviceCommands(add: (name: CommandName, run: Action) => Command): void {

@@ -2,11 +2,9 @@
  * `repair-md`: makes metadata whole again from what is left of it, or says what is left to do.
  * Needs no daemon; the claim keeps it off a copy that is attached. Called by the command line.
  */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { MirrorError } from '../model/errors';
 import type { MetadataTools, RepairReport } from '../plane/metadataTools';
-import { MAX_PLACE_BYTES } from './limits';
+import { lastPlace } from './lastPlace';
 import { findOwnCopy } from './ownCopy';
 import type { CopyRequest, OwnCopy } from './ownCopy';
 
@@ -88,18 +86,4 @@ function describeStrays(copy: OwnCopy, { strays }: RepairReport): string[] {
     return `found at ${offset}: ${kind} metadata of resource ${resource}, node ${node}, attached \
 ${generation} times, when ${copy.place} had ${metadataDiskBytes} bytes`;
   });
-}
-
-/** As the service keeps it; 0n when there is none, or of another disk. */
-function lastPlace(stateDir: string, copy: OwnCopy): bigint {
-  try {
-    const text = readFileSync(join(stateDir, `${copy.config.name}.json`), 'utf8');
-    const found = text.length <= MAX_PLACE_BYTES ? (JSON.parse(text) as unknown) : null;
-    if (typeof found !== 'object' || found === null) return 0n;
-    if (!('disk' in found) || found.disk !== copy.node.disk) return 0n;
-    const offset = 'offsetBytes' in found ? String(found.offsetBytes) : '';
-    return /^[0-9]{1,18}$/.test(offset) ? BigInt(offset) : 0n;
-  } catch {
-    return 0n;
-  }
 }

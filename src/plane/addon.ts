@@ -22,6 +22,8 @@ import type { KernelDeviceSpec, KernelDeviceState } from './kernelDriver';
 import type {
   MetadataDump,
   MetadataPlan,
+  GrowthReport,
+  GrowthSpec,
   RepairReport,
   RepairSpec,
   RestoreSpec,
@@ -171,6 +173,7 @@ export interface MetadataAddon {
   ): Promise<MetadataDump>;
   restoreMetadata(spec: RestoreSpec): Promise<Metadata>;
   repairMetadata(spec: RepairSpec): Promise<RepairReport>;
+  growCopy(spec: GrowthSpec): Promise<GrowthReport>;
 }
 
 export type WholeAddon = Addon & ServiceAddon & KernelAddon & MetadataAddon;

@@ -1,7 +1,7 @@
 /**
  * What the data plane can do with metadata that nothing has attached, beyond creating and reading
- * it: planning, dumping, restoring, repairing. Used by the command line alone; nativePlane.ts
- * implements it. Everything rejects with MirrorError.
+ * it: planning, dumping, restoring, repairing, growing. Used by the command line alone;
+ * nativePlane.ts implements it. Everything rejects with MirrorError.
  */
 import type { NodeName, ResourceName } from '../model/states';
 import type { CreateMetadataSpec, Metadata } from './plane';
@@ -110,6 +110,23 @@ export interface RepairReport {
   readonly strays: readonly { readonly offset: bigint; readonly superblock: SuperblockImage }[];
 }
 
+export interface GrowthSpec {
+  readonly resource: ResourceName;
+  readonly node: NodeName;
+  readonly disk: string;
+  readonly metaDisk: string;
+  /** Where the superblock was last seen; 0n: not known. */
+  readonly lastSuperblockOffset: bigint;
+  /** What the mirror is to offer; 0n: all that there is room for. */
+  readonly deviceBytes: bigint;
+}
+
+/** What the mirror offered, and offers now. */
+export interface GrowthReport {
+  readonly oldBytes: bigint;
+  readonly newBytes: bigint;
+}
+
 export interface MetadataPlan {
   /** What the mirror would offer. */
   readonly deviceBytes: bigint;
@@ -131,4 +148,9 @@ export interface MetadataTools {
   restoreMetadata(spec: RestoreSpec): Promise<Metadata>;
   /** @throws DeviceInUse, NotAttached (of something else, of another version) */
   repairMetadata(spec: RepairSpec): Promise<RepairReport>;
+  /**
+   * A crash at any moment leaves the old size or the new.
+   * @throws DeviceInUse (attached), NotAttached (no growth, no room, damaged, not ended cleanly)
+   */
+  growCopy(spec: GrowthSpec): Promise<GrowthReport>;
 }

@@ -30,6 +30,7 @@ export const DISK_CODES: ErrnoCodes = {
   EPERM: 'NotAttached',
   EROFS: 'NotAttached',
   ESTALE: 'NotAttached',
+  EUCLEAN: 'NotAttached',
   ETXTBSY: 'DeviceInUse',
 };
 

@@ -1,11 +1,13 @@
 /**
  * Metadata that nothing has attached, over the C++ addon (native/bind/metadata_image,
- * metadata_repair). Made by nativePlane.ts.
+ * metadata_repair, metadata_growth). Made by nativePlane.ts.
  */
 import type { ResourceName } from '../model/states';
 import type { MetadataAddon } from './addon';
 import { checkCreate, checkName, checkPath } from './checks';
 import type {
+  GrowthReport,
+  GrowthSpec,
   MetadataDump,
   MetadataPlan,
   MetadataTools,
@@ -57,5 +59,13 @@ export class NativeMetadata implements MetadataTools {
     checkPath('disk', spec.disk);
     checkPath('meta-disk', spec.metaDisk);
     return onDisks(this.addon.repairMetadata(spec));
+  }
+
+  growCopy(spec: GrowthSpec): Promise<GrowthReport> {
+    checkName("resource's name", spec.resource);
+    checkName("node's name", spec.node);
+    checkPath('disk', spec.disk);
+    checkPath('meta-disk', spec.metaDisk);
+    return onDisks(this.addon.growCopy(spec));
   }
 }

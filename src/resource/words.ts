@@ -138,10 +138,12 @@ function describeSizes(
     );
   }
   const smaller = copies.own.sizeBytes < copies.peer.sizeBytes ? own : peer;
+  const larger = copies.own.sizeBytes < copies.peer.sizeBytes ? copies.peer : copies.own;
   return (
     `the sizes of ${resource} differ: ${own} has ${copies.own.sizeBytes} bytes, ${peer} ` +
-    `${copies.peer.sizeBytes} bytes; give ${smaller} a disk as large, and run down, ` +
-    'create-md --force and up there'
+    `${copies.peer.sizeBytes} bytes; if the disk of ${smaller} has grown, run down, ` +
+    `resize --size ${larger.sizeBytes} and up there; else give ${smaller} a disk as large, ` +
+    'and run down, create-md --force and up there'
   );
 }
 
