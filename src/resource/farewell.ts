@@ -38,7 +38,8 @@ export class Farewell {
     if (config.fencing === 'dont-care' || !hasDisk || !connection.takesFarewell) return false;
     const { role, replicationState } = gate.peer(connection.peer);
     const secondary = gate.snapshot().role === 'Secondary';
-    return secondary && role === 'Primary' && replicationState !== 'Off';
+    // A resync may end later, and with it what was said of the copy.
+    return secondary && role === 'Primary' && replicationState === 'Established';
   }
 
   private async outdate(): Promise<void> {

@@ -127,9 +127,11 @@ export class Fencing {
 
   /** It receives writes again. */
   returned(peer: NodeName): void {
-    this.losses.delete(peer);
+    // That it is fenced may just be being written down.
+    const undecided = this.losses.delete(peer);
     this.copies.delete(peer);
-    if (this.core.device.metadata().peers.some((one) => one.name === peer && one.outdated)) {
+    const { peers } = this.core.device.metadata();
+    if (undecided || peers.some((one) => one.name === peer && one.outdated)) {
       this.note(peer, false).catch((error: unknown) => this.complain(toMirrorError(error)));
     }
   }
