@@ -73,11 +73,15 @@ Peer* Peers::find(std::string_view name) {
 }
 
 void Peers::set_receiving(Peer& peer, bool receiving) {
+  mark_receiving(peer, receiving);
+  parts_.gate.recheck();
+}
+
+void Peers::mark_receiving(Peer& peer, bool receiving) {
   peer.receiving = receiving;
   const bool takes_writes = receiving && !peer.diskless;
   receiving_ = takes_writes ? receiving_ | peer.bit() : receiving_ & ~peer.bit();
   BM_ASSERT((receiving_ & ~configured_) == 0);
-  parts_.gate.recheck();
 }
 
 void Peers::note_diskless(Peer& peer) {
@@ -180,20 +184,22 @@ void Peers::establish(uint32_t slot, uint32_t incarnation, const EstablishPlan& 
   peer.compare = plan.compare && plan.resync == ResyncRole::kTarget;
   peer.diskless = plan.peer_diskless;
   peer.may_share = true;
-  set_receiving(peer, true);
-  if (plan.resync != ResyncRole::kNone) {
-    parts_.exchange.begin(peer);
-    peer.link->allow_data();
-    completion.done(completion, 0, "");
-    return;
-  }
-  if (parts_.failed || peer.diskless) {
+  mark_receiving(peer, true);
+  begin_feeding(peer, plan.resync != ResyncRole::kNone, completion);
+  // Answers that waited may admit writes: not before the bitmap's exchange has begun.
+  parts_.gate.recheck();
+}
+
+void Peers::begin_feeding(Peer& peer, bool resync, Completion& completion) {
+  BM_ASSERT(peer.receiving);
+  if (resync) parts_.exchange.begin(peer);
+  if (resync || parts_.failed || peer.diskless) {
     // Nothing is in sync with a copy that is not there.
     completion.done(completion, 0, "");
   } else {
-    parts_.updates.mark_in_sync(slot, completion);
+    parts_.updates.mark_in_sync(peer.slot, completion);
   }
-  peer.link->allow_data();
+  if (peer.link->up()) peer.link->allow_data();
 }
 
 // A write admitted after the verdict has set bits, or begins a generation that the peer does

@@ -85,6 +85,8 @@ class Peers final : public peer::LinkOwner {
 
  private:
   void open_next(Peer& peer);
+  void mark_receiving(Peer& peer, bool receiving);
+  void begin_feeding(Peer& peer, bool resync, Completion& completion);
   bool still_holds(const Peer& peer, const EstablishPlan& plan) const;
   // Null, or what is wrong with the frame.
   const char* dispatch(Peer& peer, const peer::FrameHeader& header,

@@ -177,13 +177,14 @@ void WritePath::written_everywhere(Outstanding& item) {
   BM_ASSERT(write.tracked);
   write.tracked = false;
   const bool answered = write.piece == nullptr;
-  if (write.passed) {
+  if (answered) {
     if (write.range.link.linked()) path.parts_.ranges.release(write.range);
-    if (answered) path.recycle(write);
+    path.recycle(write);
+  } else if (write.passed) {
+    return;  // the gate answers it
   } else if (path.kept(write)) {
     path.pass(write);
   } else {
-    if (write.range.settled) path.parts_.ranges.release(write.range);
     path.hold(write);
   }
 }
@@ -197,14 +198,14 @@ void WritePath::pass(Write& write) {
   if (write.error != 0 && write.sent != 0) {
     parts_.bitmap->set(write.sent, write.range.offset, write.range.length);
   }
-  free_range(write);
   parts_.end_epoch();
   parts_.gate.acknowledge(write.held);
 }
 
-// A later write may overlap from here on, also at a peer that has not written this one: frames
-// arrive there in the order sent. But a block that the peer, as a resync's source, read before
-// this write came to it must find the range locked here.
+// A later write may overlap once this one is answered, not before: it might have to be executed
+// again, and would undo the later one. From then on also at a peer that has not written this one:
+// frames arrive there in the order sent. But a block that the peer, as a resync's source, read
+// before this write came to it must find the range locked here.
 void WritePath::free_range(Write& write) {
   if (write.item.waiting == 0) {
     if (write.range.link.linked()) parts_.ranges.release(write.range);
@@ -224,6 +225,7 @@ void WritePath::answer(HeldAck& held) {
   WritePath& path = *write.path;
   BM_ASSERT(write.passed);
   if (!held.failed || path.parts_.access.usable()) {
+    path.free_range(write);
     path.finish(write, write.error != 0 ? write.error : (held.failed ? EIO : 0));
     return;
   }

@@ -171,6 +171,37 @@ TEST(a_diskless_primary_is_served_by_a_generation_that_was_not_reported) {
   CHECK(pair.state(pair.beta).current_uuid == pair.alpha.stats->exposed_uuid.load());
 }
 
+// Its client gone, and its answer waiting for a generation that no peer reported, a write was sent
+// again after a later one to the same place.
+TEST(a_write_nobody_waits_for_does_not_undo_a_later_one) {
+  Pair pair;
+  CHECK(pair.in_sync());
+  Client gone(pair.alpha);
+  CHECK(gone.serve_and_connect());
+  pair.disk().write_error = -EIO;
+  const std::vector<std::byte> older(4096, std::byte{9});
+  gone.request(1, 8192, 4096, older.data());
+  const auto rotated = [&] { return pair.state(pair.beta).current_uuid != kUuid; };
+  CHECK(pair.world.run_until(rotated, 10'000'000));
+  pair.world.set_partition(pair.alpha.io, pair.beta.io, true);
+  pair.world.set_partition(pair.beta.io, pair.alpha.io, true);
+  gone.io.shutdown(gone.socket);
+  Client client(pair.alpha);
+  CHECK(client.connect(gone.listener));
+  const std::vector<std::byte> newer(4096, std::byte{8});
+  client.request(1, 8192, 4096, newer.data());
+  pair.world.run_until([] { return false; }, 100'000);
+  pair.alpha.engine->close_link(0, pair.alpha.incarnation);
+  pair.beta.engine->close_link(0, pair.beta.incarnation);
+  pair.world.run_until([] { return false; }, 100'000);
+  pair.world.set_partition(pair.alpha.io, pair.beta.io, false);
+  pair.world.set_partition(pair.beta.io, pair.alpha.io, false);
+  CHECK(join_diskless(pair, pair.alpha.events.told_uuid));
+  CHECK_EQ(client.reply(), 0u);
+  pair.world.run_until([] { return false; }, 1'000'000);
+  CHECK(pair.beta_has(8192, 8));
+}
+
 TEST(pass_on_tells_the_client_and_keeps_the_disk) {
   Pair pair;
   pair.alpha.on_io_error = engine::IoErrorPolicy::kPassOn;

@@ -145,6 +145,32 @@ TEST(without_a_uuid_writes_wait_until_one_is_supplied) {
   CHECK(!pair.alpha.stats->suspended.load());
 }
 
+// The return of the peer lets an answer go, whose range lets the next write begin: not before the
+// exchange of the bitmaps has.
+TEST(a_write_that_waits_for_an_answered_one_begins_after_the_peer_is_back) {
+  Pair pair;
+  CHECK_EQ(pair.alpha.attach(0, 0), 0);
+  CHECK_EQ(pair.beta.attach(), 0);
+  pair.alpha.make_up_to_date(kUuid);
+  CHECK(pair.begin_resync());
+  CHECK(pair.world.run_until([&] { return pair.alpha.events.finished == 1; }, 600'000'000));
+  Client client(pair.alpha);
+  CHECK(client.serve_and_connect());
+  pair.alpha.engine->close_link(0, pair.alpha.incarnation);
+  pair.beta.engine->close_link(0, pair.beta.incarnation);
+  const std::vector<std::byte> older(65536, std::byte{7});
+  const std::vector<std::byte> newer(65536, std::byte{8});
+  client.request(1, 65536, 65536, older.data());
+  for (uint32_t i = 0; i < 8; ++i) client.request(1, 65536, 65536, newer.data());
+  pair.pass(1'000'000);
+  CHECK(pair.alpha.stats->suspended.load());
+  CHECK(pair.begin_resync(kUuid));
+  for (uint32_t i = 0; i < 9; ++i) CHECK_EQ(client.reply(), 0u);
+  CHECK(pair.world.run_until([&] { return pair.alpha.events.finished == 2; }, 600'000'000));
+  CHECK(fixture::same_data(pair.world, pair.alpha, pair.beta));
+  CHECK(pair.world.read_back(pair.beta.disk, 65536, 1)[0] == std::byte{8});
+}
+
 // Answers that waited for a UUID kept a close from ever ending.
 TEST(a_suspended_device_closes) {
   Pair pair;
