@@ -58,6 +58,14 @@ void GenerationGate::recheck() {
   }
 }
 
+void GenerationGate::generation_may_spread() {
+  const uint32_t peers = parts_.peers.configured();
+  if (std::popcount(peers) < 2) return;
+  for (uint32_t rest = peers; rest != 0; rest &= rest - 1) {
+    parts_.peers.at(static_cast<uint32_t>(std::countr_zero(rest))).may_share = true;
+  }
+}
+
 void GenerationGate::supply(std::span<const uint64_t> uuids) {
   for (const uint64_t uuid : uuids) {
     if (supplied_ == kSupply) break;

@@ -36,6 +36,10 @@ class GenerationGate {
   void acknowledge(HeldAck& held);
   // The set of receiving peers, or what the metadata says of them, has changed.
   void recheck();
+  // This node begins to feed the others, or fed a peer until now. Whom no Primary feeds may take
+  // the current generation over from a third node: who misses writes now may come to share it.
+  // recheck() looks at it.
+  void generation_may_spread();
   void supply(std::span<const uint64_t> uuids);
   // The backing disk is about to be gone: the own copy misses what comes from here on, and
   // nothing is acknowledged before a newer generation is durable on a peer that has the data.

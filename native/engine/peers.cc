@@ -388,6 +388,7 @@ void Peers::on_lost(peer::Link& link, peer::LinkLoss loss, const char* detail) {
   parts_.stats.peers[peer.slot].resync_total_bytes.store(0, std::memory_order_relaxed);
   if (peer.receiving) {
     parts_.suspension.peer_lost(peer.slot, link.incarnation());
+    parts_.gate.generation_may_spread();
     set_receiving(peer, false);
   }
   parts_.acks.peer_lost(peer.slot);

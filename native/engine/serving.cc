@@ -41,6 +41,8 @@ void Serving::start() {
   exported.minimum_block = parts_.superblock().block;
   exported.fast_zero = parts_.disk.fast_zero();
   step_ = Step::kOn;
+  parts_.gate.generation_may_spread();
+  parts_.gate.recheck();
   parts_.server.set_client_change(clients_changed, this);
   parts_.server.start(listener_, exported);
   listener_ = io::kNoSocket;

@@ -4,7 +4,7 @@
  *
  * Never acts inside the change itself: reviews are queued and coalesced.
  */
-import type { DiskState, NodeName, Role } from '../model/states';
+import type { DiskState, NodeName, Role, Uuid } from '../model/states';
 import type { Verdict } from '../rules/handshake';
 import { isAttached, isResync } from '../rules/transitions';
 import type { Core } from './core';
@@ -16,8 +16,11 @@ interface Settled {
   /** This node's facts when the verdict was acted on. */
   readonly own: string;
   /** The peer's, as its first state frame gave them. */
-  peer: string | undefined;
-  sent: string | undefined;
+  peer?: string;
+  sent?: string;
+  /** The generation of this copy when they agreed last, and the peer's when it spoke last. */
+  agreedUuid?: Uuid;
+  peerUuid?: Uuid;
   /** The peer's facts changed since. */
   stale: boolean;
 }
@@ -33,7 +36,7 @@ export class PeerReview {
 
   connected(peer: NodeName, verdict: Verdict): void {
     const own = factsKey(this.core.facts(peer));
-    this.settled.set(peer, { verdict, own, peer: undefined, sent: undefined, stale: false });
+    this.settled.set(peer, { verdict, own, stale: false });
     this.queue();
   }
 
@@ -48,6 +51,7 @@ export class PeerReview {
     const key = factsKey(facts);
     if (settled.peer !== undefined && settled.peer !== key) settled.stale = true;
     settled.peer = key;
+    settled.peerUuid = facts.currentUuid;
     this.queue();
   }
 
@@ -90,16 +94,26 @@ export class PeerReview {
     const { role, replicationState, diskState } = gate.peer(peer);
     if (!this.diskHolds(settled.verdict, role, diskState)) return 'a backing disk came or went';
     const secondaries = role !== 'Primary' && gate.snapshot().role !== 'Primary';
-    if (secondaries && this.misses(peer)) return 'the peer misses what a Primary wrote';
+    if (secondaries && this.core.config.nodes.length > 2 && replicationState === 'Established') {
+      if (this.misses(peer)) return 'the peer misses what a Primary wrote';
+      if (this.hasLeft(peer, settled)) return 'this copy is filled from another node';
+    }
     const yields = secondaries && isResync(replicationState) && this.core.knowsPrimary(peer);
     return yields ? 'the Primary resyncs' : undefined;
   }
 
+  /** Of Secondaries that were in sync this one takes over what a third, no Primary, has. */
+  private hasLeft(peer: NodeName, settled: Settled): boolean {
+    const { currentUuid, knowsPrimary, resyncsFromOther } = this.core.facts(peer);
+    if (currentUuid === settled.peerUuid) settled.agreedUuid = currentUuid;
+    settled.agreedUuid ??= currentUuid;
+    if (knowsPrimary) return false;
+    return resyncsFromOther || currentUuid !== settled.agreedUuid;
+  }
+
   /** Of Secondaries that were in sync a Primary goes on with this one only, as it has told. */
   private misses(peer: NodeName): boolean {
-    if (this.core.config.nodes.length <= 2) return false;
-    const left = this.core.peerStatistics(peer)?.outOfSyncBytes ?? 0n;
-    return left > 0n && this.core.gate.peer(peer).replicationState === 'Established';
+    return (this.core.peerStatistics(peer)?.outOfSyncBytes ?? 0n) > 0n;
   }
 }
 

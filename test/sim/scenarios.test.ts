@@ -6,7 +6,7 @@ import { DISK } from './cluster';
 import { compare } from './healing';
 import type { Machine } from './machine';
 import type { Story } from './story';
-import { SMALL, close, demote, mirror, outside, pair, run, until, write } from './stage';
+import { SMALL, close, cut, demote, mirror, outside, pair, run, until, write } from './stage';
 
 afterEach(close);
 
@@ -134,19 +134,16 @@ test(
   'beside an Inconsistent copy the Outdated one is taken, as the reason says',
   outside(() => {
     const story = mirror(16, SMALL);
-    const { world } = story.cluster;
     const [alpha, beta] = pair(story);
     story.crash(beta, 'power');
     write(story, 300);
     story.boot(beta);
     until(story, () => beta.isUp && beta.peer(alpha).replicationState === 'SyncTarget');
-    world.setCut(alpha.node, beta.node, true);
-    world.setCut(beta.node, alpha.node, true);
+    cut(story, alpha, beta, true);
     until(story, () => alpha.peer(beta).connectionState !== 'Connected');
     demote(story, alpha);
     run(story, alpha, 'outdate', () => alpha.resource.outdate());
-    world.setCut(alpha.node, beta.node, false);
-    world.setCut(beta.node, alpha.node, false);
+    cut(story, alpha, beta, false);
     until(story, () => /take it with promote --force there/.test(beta.peer(alpha).reason));
     compare(story);
     expect(alpha.isPrimary).toBe(true);
@@ -267,13 +264,10 @@ test(
   'two promotions at once that fence each other end, and the copies come into sync',
   outside(() => {
     const story = mirror(12, { ...SMALL, options: FENCED });
-    const { world } = story.cluster;
     const [alpha, beta] = pair(story);
     write(story, 100);
     demote(story, alpha);
-    for (const [one, two] of [[alpha, beta] as const, [beta, alpha] as const]) {
-      world.setCut(one.node, two.node, true);
-    }
+    cut(story, alpha, beta, true);
     until(story, () => [alpha, beta].every((one) => one.peer(story.other(one)).role === 'Unknown'));
     for (const one of [alpha, beta]) {
       story.order(one.command('promote', () => one.resource.promote({ force: false })));

@@ -13,9 +13,9 @@ import { Story } from './story';
 /** What is hot at a crash is copied in full. */
 export const SMALL = { diskBytes: 1 << 20 };
 const WAIT_US = 20_000_000;
-const WRITERS = [
+export const WRITERS = [
   { depth: 2, pauseUs: 200, readPercent: 0, flushPercent: 0, zeroPercent: 0, largeOneIn: 1000 },
-];
+] as const;
 
 let open: Cluster | undefined;
 
@@ -74,6 +74,12 @@ export function run(
   command: () => Promise<unknown>,
 ): void {
   story.cluster.finish(machine.command(name, command), name);
+}
+
+/** Nothing passes between them any more, or again. */
+export function cut(story: Story, one: Machine, other: Machine, how: boolean): void {
+  story.cluster.world.setCut(one.node, other.node, how);
+  story.cluster.world.setCut(other.node, one.node, how);
 }
 
 export function until(story: Story, condition: () => boolean): void {

@@ -2,7 +2,8 @@
 
 import { compare, heal } from './healing';
 import type { Machine } from './machine';
-import { THREE, close, demote, mirror, outside, pair, run, until, write } from './stage';
+import { THREE, close, cut, demote, mirror, outside, pair, run, until, write } from './stage';
+import type { Story } from './story';
 
 afterEach(close);
 
@@ -35,28 +36,91 @@ test(
   'a Secondary that a Primary feeds takes nothing from another Primary',
   outside(() => {
     const story = mirror(6, THREE);
-    const { world } = story.cluster;
     const [alpha, beta] = pair(story);
     const gamma = story.cluster.named('gamma');
-    const cut = (one: Machine, other: Machine, how: boolean): void => {
-      world.setCut(one.node, other.node, how);
-      world.setCut(other.node, one.node, how);
-    };
-    for (const other of [alpha, gamma]) cut(beta, other, true);
+    for (const other of [alpha, gamma]) cut(story, beta, other, true);
     const lost = (other: Machine): boolean => beta.peer(other).connectionState !== 'Connected';
     until(story, () => lost(alpha) && lost(gamma));
     run(story, beta, 'promote', () => beta.resource.promote({ force: false }));
     story.crew.leave(beta);
-    cut(beta, gamma, false);
+    cut(story, beta, gamma, false);
     until(story, () => gamma.peer(beta).connectionState === 'Connected');
     expect(gamma.peer(beta).replicationState).toBe('Off');
     expect(gamma.peer(beta).reason).toMatch(/another node is Primary/);
     expect(gamma.peer(alpha).replicationState).toBe('Established');
     write(story, 100);
     run(story, beta, 'demote', () => beta.resource.demote());
-    cut(beta, alpha, false);
+    cut(story, beta, alpha, false);
     compare(story);
     expect(alpha.isPrimary).toBe(true);
+  }),
+);
+
+/** What lets gamma take the Primary's generation from beta: `alpha` feeds neither for a while. */
+const PAUSES = {
+  'promoted again': (story: Story, alpha: Machine, meanwhile: () => void) => {
+    demote(story, alpha);
+    meanwhile();
+    run(story, alpha, 'promote', () => alpha.resource.promote({ force: false }));
+  },
+  'connected again': (story: Story, alpha: Machine, meanwhile: () => void) => {
+    const beta = story.cluster.named('beta');
+    cut(story, alpha, beta, true);
+    until(story, () => alpha.peer(beta).connectionState !== 'Connected');
+    until(story, () => beta.peer(alpha).connectionState !== 'Connected');
+    meanwhile();
+    cut(story, alpha, beta, false);
+    until(story, () => alpha.peer(beta).replicationState === 'Established');
+  },
+};
+
+test.each(Object.entries(PAUSES))(
+  'a copy that another Secondary brought up to date is left behind by a Primary that is %s',
+  (_name, pause) =>
+    outside(() => {
+      const story = mirror(21, THREE);
+      const [alpha, beta] = pair(story);
+      const gamma = story.cluster.named('gamma');
+      cut(story, alpha, gamma, true);
+      until(story, () => alpha.peer(gamma).connectionState !== 'Connected');
+      write(story, 50);
+      const { currentUuid } = alpha.metadata();
+      pause(story, alpha, () => {
+        until(story, () => gamma.metadata().currentUuid === currentUuid);
+        until(story, () => gamma.peer(beta).replicationState === 'Established');
+      });
+      write(story, 50);
+      demote(story, alpha);
+      cut(story, beta, gamma, true);
+      until(story, () => gamma.peer(beta).connectionState !== 'Connected');
+      cut(story, beta, gamma, false);
+      until(story, () => gamma.peer(beta).connectionState === 'Connected');
+      expect(beta.metadata().currentUuid).not.toBe(currentUuid);
+      cut(story, alpha, gamma, false);
+      compare(story);
+    })(),
+);
+
+test(
+  'a Secondary that is filled from a third node is no mirror of the second any more',
+  outside(() => {
+    const story = mirror(22, THREE);
+    const [alpha, beta] = pair(story);
+    const gamma = story.cluster.named('gamma');
+    const parted = (other: Machine): boolean => alpha.peer(other).connectionState !== 'Connected';
+    for (const other of [beta, gamma]) cut(story, alpha, other, true);
+    until(story, () => parted(beta) && parted(gamma));
+    write(story, 50);
+    demote(story, alpha);
+    const { currentUuid } = alpha.metadata();
+    until(story, () => beta.peer(gamma).replicationState === 'Established');
+    expect(beta.metadata().currentUuid).not.toBe(currentUuid);
+    cut(story, alpha, gamma, false);
+    until(story, () => beta.metadata().currentUuid === currentUuid);
+    expect(parted(beta)).toBe(true);
+    run(story, beta, 'promote', () => beta.resource.promote({ force: false }));
+    cut(story, alpha, beta, false);
+    compare(story);
   }),
 );
 
