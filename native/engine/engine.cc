@@ -121,6 +121,8 @@ void Engine::set_wake_hook(void (*hook)(void* owner), void* owner) {
 
 void Engine::batch_end() { parts_->batch_end(); }
 
+bool Engine::crowded() const { return parts_->crowded(); }
+
 void Engine::woken() {
   if (wake_hook_ != nullptr) wake_hook_(wake_owner_);
 }

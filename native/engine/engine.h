@@ -86,6 +86,7 @@ class Engine final : public io::BatchHandler {
 
   void batch_end() override;
   void woken() override;
+  bool crowded() const override;
 
  private:
   std::unique_ptr<Parts> parts_;

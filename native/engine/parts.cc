@@ -236,6 +236,12 @@ void Parts::batch_end() {
   publish_statistics();
 }
 
+bool Parts::crowded() const {
+  constexpr uint32_t kFew = 4;
+  if (!source.idle() || target.copying()) return true;
+  return writes.in_flight() + reads.in_flight() + receive.in_flight() > kFew;
+}
+
 void Parts::publish_statistics() {
   if (!is_attached) return;
   constexpr auto kRelaxed = std::memory_order_relaxed;

@@ -75,6 +75,8 @@ struct Parts final : public nbd::Backend {
 
   void tick();
   void batch_end();
+  // More requests are under way than a client has that waits for each, or a resync is.
+  bool crowded() const;
   void publish_statistics();
 
   io::Io& io;

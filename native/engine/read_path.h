@@ -36,7 +36,8 @@ class ReadPath {
   void fail_held();
   // When the oldest read that the peer has not answered was sent; 0: none.
   uint64_t oldest_us(uint32_t slot);
-  bool idle() const { return reads_.used() == 0; }
+  uint32_t in_flight() const { return reads_.used(); }
+  bool idle() const { return in_flight() == 0; }
 
  private:
   static constexpr uint32_t kReads = 2048 / limits::kShrunk;

@@ -41,7 +41,8 @@ class ReceivePath {
   const char* on_flush(Peer& peer, const peer::FrameHeader& header);
   const char* on_new_uuid(Peer& peer, const peer::FrameHeader& header,
                           std::span<const std::byte> payload);
-  bool idle() const { return items_.used() == 0; }
+  uint32_t in_flight() const { return items_.used(); }
+  bool idle() const { return in_flight() == 0; }
 
  private:
   // One received frame being applied.

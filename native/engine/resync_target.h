@@ -44,6 +44,7 @@ class ResyncTarget {
   Peer* source();
   // Slots of the peers that this copy is brought up to date from.
   uint32_t sources();
+  bool copying() const { return active_count_ != 0; }
   // Whether the bitmap holds all that the source knows: before, every block counts as out of sync.
   bool union_known() const { return union_known_; }
   // A source is met again: what it has marked meanwhile is not known yet.

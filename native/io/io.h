@@ -64,6 +64,8 @@ class BatchHandler {
   virtual void batch_end() = 0;
   // Another thread called wake(), once or several times.
   virtual void woken() = 0;
+  // So many requests are under way that completions come in batches: none is worth looking for.
+  virtual bool crowded() const { return false; }
 
  protected:
   ~BatchHandler() = default;

@@ -3,7 +3,8 @@
 // that looks takes the processor from whoever has use for it.
 //
 // It is worth it as long as nearly every wait was short, and not for a good while after another
-// thread wanted the processor. An idle thread never looks.
+// thread wanted the processor. An idle thread never looks, nor does one with many requests under
+// way: their completions come in batches to who sleeps, and one by one to who looks.
 #pragma once
 
 #include <algorithm>

@@ -424,7 +424,8 @@ void UringIo::Private::submit_and_wait() {
     return;
   }
   const uint64_t deadline_us = timers.next_deadline_us();
-  if (spin.worth_it() && look(deadline_us)) return;
+  const bool alone = handler == nullptr || !handler->crowded();
+  if (alone && spin.worth_it() && look(deadline_us)) return;
   const uint64_t begin_us = monotonic_us();
   BM_ASSERT(harmless(sleep(deadline_us)));
   spin.slept(monotonic_us() - begin_us);

@@ -43,6 +43,32 @@ TEST(trim_and_large_writes_give_identical_copies) {
   CHECK(fixture::same_data(pair.world, pair.alpha, pair.beta));
 }
 
+// A thread with one request or few looks for completions before it sleeps (io/spin.h).
+TEST(an_engine_with_many_requests_or_a_resync_is_crowded) {
+  Pair pair;
+  bool seen = false;
+  const auto look = [&] {
+    seen = seen || pair.alpha.engine->crowded() || pair.beta.engine->crowded();
+    return false;
+  };
+  CHECK(pair.in_sync());
+  CHECK(!pair.alpha.engine->crowded());
+  CHECK(!pair.beta.engine->crowded());
+  Client client(pair.alpha);
+  CHECK(client.serve_and_connect());
+  pair.world.set_partition(pair.alpha.io, pair.beta.io, true);
+  const std::vector<std::byte> data(4096, std::byte{7});
+  for (uint64_t i = 0; i < 4; ++i) client.request(1, i * 4096, 4096, data.data());
+  pair.world.run_until(look, 10'000);
+  CHECK(!seen);
+  client.request(1, 65536, 4096, data.data());
+  pair.world.run_until(look, 10'000);
+  CHECK(pair.alpha.engine->crowded());
+  pair.world.set_partition(pair.alpha.io, pair.beta.io, false);
+  pair.world.run_until(look, 1'000'000);
+  CHECK(!pair.alpha.engine->crowded());
+}
+
 TEST(losing_the_peer_starts_a_generation_and_bits) {
   Pair pair;
   CHECK(pair.in_sync());
