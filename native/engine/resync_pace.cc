@@ -14,6 +14,8 @@ namespace {
 constexpr uint64_t kActiveUs = 20'000;
 // How much longer than the shortest round trip one may be without any waiting.
 constexpr uint64_t kRoomUs = 200;
+// Where even one block at a time waits: how many of its round trips none is asked for.
+constexpr uint64_t kRest = 3;
 
 }  // namespace
 
@@ -45,7 +47,7 @@ void ResyncPace::block_written(uint64_t now_us, uint64_t round_trip_us) {
   } else if (window_ > 1) {
     window_ -= 1;
   } else {
-    not_before_us_ = now_us + round_trip_us;
+    not_before_us_ = now_us + kRest * round_trip_us;
   }
 }
 
@@ -66,7 +68,8 @@ void ResyncPace::asked(uint64_t now_us, uint32_t bytes) {
 uint64_t ResyncPace::rate_allows_us(uint64_t now_us, uint32_t in_flight) const {
   BM_ASSERT(in_flight <= limits::kResyncWindow);
   if (in_flight == limits::kResyncWindow) return 0;
-  const uint64_t least_us = shared(now_us) ? least_.free_us() : 0;
+  uint64_t least_us = shared(now_us) ? least_.free_us() : 0;
+  if (in_flight < window_) least_us = std::min(least_us, not_before_us_);
   const uint64_t free_us = std::max(most_.free_us(), least_us);
   return free_us > now_us ? free_us : 0;
 }

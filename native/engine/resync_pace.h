@@ -1,6 +1,6 @@
 // How much of a resync is in flight at once. Alone: a full window. Beside an application's
 // requests: as little as keeps the round trip of a block near the shortest one seen, since what
-// makes blocks wait makes the application's writes wait as well; at the least one block, and half
+// makes blocks wait makes the application's writes wait as well; at the least one block, and most
 // of the time none. The resync always goes on, and never yields below its least rate (c-min-rate);
 // its ceiling (c-max-rate) holds always. Both count what is asked for, compared or copied.
 //
@@ -29,7 +29,7 @@ class ResyncPace {
   // A block asked for `round_trip_us` ago is written.
   void block_written(uint64_t now_us, uint64_t round_trip_us);
   // When a block that may not be asked for now may be, though nothing happens until then: a rate
-  // is waited for; 0: for blocks in flight alone.
+  // or the end of a pause is waited for; 0: blocks in flight alone are.
   uint64_t rate_allows_us(uint64_t now_us, uint32_t in_flight) const;
 
  private:

@@ -46,7 +46,12 @@ TEST(blocks_that_wait_shrink_the_window_to_one_and_a_pause) {
   CHECK(!pace.may_ask(kStartUs, 1));
   copy_block(pace, 10 * kShortUs);
   CHECK(!pace.may_ask(kStartUs, 0));
-  CHECK(pace.may_ask(kStartUs + 10 * kShortUs, 0));
+  const uint64_t rested_us = pace.rate_allows_us(kStartUs, 0);
+  CHECK(rested_us > kStartUs + 20 * kShortUs);
+  CHECK(!pace.may_ask(rested_us - 1, 0));
+  // Without another request of the application nobody would look before.
+  pace.application_request(rested_us);
+  CHECK(pace.may_ask(rested_us, 0));
 }
 
 TEST(blocks_that_do_not_wait_open_the_window_again) {
