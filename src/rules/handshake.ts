@@ -194,15 +194,25 @@ function mayBeOverwritten(copy: Identity, other: Identity): boolean {
  * seen may take that place. Any other is taken once it is Secondary: nothing of it is lost then.
  */
 function keepToWhatClientsSaw(meeting: Meeting): Verdict | undefined {
-  const { protocol } = meeting;
+  const { protocol, relation } = meeting;
   for (const who of ['own', 'peer'] as const) {
     const [primary, copy] = orient(meeting, who);
     const behind = primary.role === 'Primary' && hasDisk(primary) && !canBeSource(primary);
     if (!behind || primary.exposedUuid === 0n || !canBeSource(copy)) continue;
     if (!hasWhatClientsSaw(copy, primary, protocol))
       return { kind: 'waits', why: 'clientsSawOther' };
+    if (hasUnseen(relation, who)) return resyncTo(who, 'full', true);
   }
   return undefined;
+}
+
+/**
+ * The disk of that Primary failed while it wrote down the beginning of a generation: nothing of
+ * that was acknowledged, and its clients went on with the other copy, which does not know it.
+ */
+function hasUnseen(relation: Relation, primary: Side): boolean {
+  if (relation.kind === 'diverged') return true;
+  return relation.kind === 'behind' && relation.who !== primary;
 }
 
 /**

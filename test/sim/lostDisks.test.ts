@@ -8,7 +8,7 @@ import { DISK } from './cluster';
 import { compare, heal } from './healing';
 import type { Machine } from './machine';
 import type { Story } from './story';
-import { SMALL, close, demote, mirror, outside, pair, run, until, write } from './stage';
+import { SMALL, WRITERS, close, demote, mirror, outside, pair, run, until, write } from './stage';
 
 afterEach(close);
 
@@ -52,6 +52,41 @@ test(
     story.crash(alpha, 'process');
     run(story, beta, 'promote', () => beta.resource.promote({ force: false }));
     story.boot(alpha);
+    compare(story);
+  }),
+);
+
+const [WRITER] = WRITERS;
+const FLUSHER = { ...WRITER, flushPercent: 100 };
+
+test(
+  'a disk that failed at the beginning of a generation is filled by who served meanwhile',
+  outside(() => {
+    const story = mirror(26, { ...SMALL, clients: [WRITER, FLUSHER] });
+    const [alpha, beta] = pair(story);
+    const [writer] = story.cluster.clientsOf(alpha);
+    write(story, 100);
+    writer?.stop();
+    story.cluster.pass(10_000);
+    const before = alpha.metadata().currentUuid;
+    story.crash(beta, 'process');
+    until(story, () => alpha.peer(beta).connectionState !== 'Connected');
+    // A flush waits for a generation that is written, and does not become durable.
+    story.crew.expectErrors(alpha);
+    alpha.node.setDisk(DISK, { flushUs: 5000 });
+    story.crew.grant(1);
+    story.cluster.pass(5500);
+    alpha.node.setDisk(DISK, { flushErrorRate: 1_000_000 });
+    until(story, () => alpha.state?.diskState === 'Diskless');
+    expect(alpha.metadata().currentUuid).not.toBe(before);
+    alpha.node.healDisk(DISK);
+    story.boot(beta);
+    until(story, () => alpha.peer(beta).replicationState === 'Established');
+    writer?.start();
+    write(story, 100);
+    run(story, alpha, 'attach', () => alpha.resource.attach());
+    until(story, () => alpha.state?.diskState === 'UpToDate');
+    expect(story.met.has('split brain')).toBe(false);
     compare(story);
   }),
 );

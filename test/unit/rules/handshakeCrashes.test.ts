@@ -7,7 +7,7 @@ import type { Verdict } from '../../../src/rules/handshake';
 import type { Identity } from '../../../src/rules/identity';
 import { GENERATIONS, identity, inconsistent } from '../../support/identities';
 
-const { a, b } = GENERATIONS;
+const { a, b, c } = GENERATIONS;
 const primary = { role: 'Primary' } as const;
 const bits = { outOfSyncBytes: 4096n };
 const target: Verdict = {
@@ -18,6 +18,13 @@ const target: Verdict = {
   exchangeBitmaps: true,
 };
 const source = swapVerdict(target);
+const inFull: Verdict = { ...target, by: 'full', markAll: true };
+
+/** A Primary that has attached its disk again; its clients have seen b meanwhile. */
+function attachedAgain(facts: Partial<Identity>): Identity {
+  const known = { exposedUuid: b, rememberedGeneration: identity().generation };
+  return inconsistent({ ...primary, ...known, diskState: 'Negotiating', ...facts });
+}
 
 type Case = readonly [string, Identity, Identity, Verdict, (readonly Protocol[])?];
 
@@ -153,6 +160,24 @@ const CASES: readonly Case[] = [
     identity({ outdated: true, diskState: 'Outdated' }),
     source,
     ['B', 'C'],
+  ],
+  [
+    'a disk with a generation that no client has seen, and the copy that served meanwhile',
+    attachedAgain({ currentUuid: c, bitmapUuid: a, historyUuids: [a] }),
+    identity({ currentUuid: b, bitmapUuid: a, historyUuids: [a], ...bits }),
+    inFull,
+  ],
+  [
+    'such a disk, and a copy that has begun no generation of its own since',
+    attachedAgain({ currentUuid: c, bitmapUuid: b, historyUuids: [b, a] }),
+    identity({ currentUuid: b, historyUuids: [a] }),
+    inFull,
+  ],
+  [
+    'such a disk, and a copy with what its clients have not seen',
+    attachedAgain({ currentUuid: c, bitmapUuid: a, historyUuids: [a], exposedUuid: c }),
+    identity({ currentUuid: b, bitmapUuid: a, historyUuids: [a], ...bits }),
+    { kind: 'waits', why: 'clientsSawOther' },
   ],
 ];
 
