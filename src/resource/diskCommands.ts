@@ -10,12 +10,14 @@ import type { NodeName } from '../model/states';
 import { diskStateOf } from '../rules/diskState';
 import type { Core } from './core';
 import { withDeadline } from './deadline';
+import type { Farewell } from './farewell';
 import type { PeerConnection } from './peerConnection';
 
 export class DiskCommands {
   constructor(
     private readonly core: Core,
     private readonly connections: ReadonlyMap<NodeName, PeerConnection>,
+    private readonly farewell: Farewell,
   ) {}
 
   /** Nothing happens without a disk. `force`: also the last good copy of a Primary. */
@@ -23,6 +25,7 @@ export class DiskCommands {
     const { core } = this;
     if (!core.hasDisk) return;
     if (!force) this.checkServed('its clients would be without data; use --force to do it anyway');
+    await this.farewell.bid([...this.connections.values()]);
     const { diskState } = core.gate.snapshot();
     core.gate.propose({ diskState: 'Detaching' });
     try {

@@ -29,8 +29,8 @@ export class Fencing {
   private readonly losses = new Map<NodeName, Loss>();
   /** What handlers said of fenced peers; who is not here was fenced before this start. */
   private readonly copies = new Map<NodeName, FencedCopy>();
-  /** Peers that are about to leave, and what their copies then are. */
-  private readonly leaving = new Map<NodeName, FencedCopy>();
+  /** Peers that are about to leave, Outdated. */
+  private readonly leaving = new Set<NodeName>();
   private armed = false;
   private closed = false;
 
@@ -104,14 +104,13 @@ export class Fencing {
   }
 
   /** The peer ends its connection, and cannot be promoted from then on. */
-  leaves(peer: NodeName, copy: FencedCopy): void {
-    this.leaving.set(peer, copy);
+  leaves(peer: NodeName): void {
+    this.leaving.add(peer);
   }
 
   /** A connection on which the peer received writes, or may have, has ended. */
   lost(peer: NodeName, incarnation: number): void {
-    const left = this.leaving.get(peer);
-    this.leaving.delete(peer);
+    const left = this.leaving.delete(peer);
     const primary = this.core.gate.snapshot().role === 'Primary' || this.core.promoting;
     if (!this.active || !primary || this.closed) return;
     if (this.core.waitsForData) {
@@ -121,8 +120,8 @@ export class Fencing {
     }
     const loss = { incarnation, text: `the fencing of ${peer} runs` };
     this.losses.set(peer, loss);
-    if (left === undefined) void this.fence(peer, loss);
-    else void this.concludeAs(peer, loss, left);
+    if (left) void this.concludeAs(peer, loss, 'Outdated', 'it has left');
+    else void this.fence(peer, loss);
   }
 
   /** It receives writes again. */
@@ -210,7 +209,7 @@ export class Fencing {
     peer: NodeName,
     loss: Loss,
     copy: FencedCopy,
-    text = 'it has left',
+    text: string,
   ): Promise<void> {
     this.copies.set(peer, copy);
     try {

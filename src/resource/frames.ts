@@ -8,8 +8,6 @@ import { ERROR_CODES } from '../model/errors';
 import type { ErrorCode } from '../model/errors';
 import { DISK_STATES, formatUuid, ROLES } from '../model/states';
 import type { DiskState, Role, Uuid } from '../model/states';
-import { FENCED_COPIES } from '../rules/fencing';
-import type { FencedCopy } from '../rules/fencing';
 import type { Verdict } from '../rules/handshake';
 import type { Hello } from './hello';
 import { readHello } from './hello';
@@ -41,8 +39,8 @@ export type Frame =
   /** The sender is Primary. */
   | { readonly type: 'commit'; readonly id: number }
   | { readonly type: 'abort'; readonly id: number }
-  /** The sender leaves, and cannot be promoted: its copy is that, durably. */
-  | { readonly type: 'farewell'; readonly diskState: FencedCopy };
+  /** The sender leaves, and cannot be promoted: its copy is Outdated, durably. */
+  | { readonly type: 'farewell' };
 
 export type SentFrame = Exclude<Frame, { readonly type: 'hello' | 'refused' }>;
 
@@ -77,7 +75,7 @@ export function parseFrame(text: string): Frame {
     case 'abort':
       return { type, id: readId(fields) };
     case 'farewell':
-      return { type, diskState: fields.oneOf('diskState', FENCED_COPIES) };
+      return { type };
     default:
       throw new FieldError(`unknown frame type ${JSON.stringify(type.slice(0, 40))}`);
   }

@@ -141,7 +141,7 @@ export class Reactions {
         this.desk.onFrame(peer, frame);
         return;
       case 'farewell':
-        this.fencing.leaves(peer, frame.diskState);
+        this.fencing.leaves(peer);
         return;
       default:
         this.connections.get(peer)?.renegotiate(`protocol error: ${frame.type} came too late`);

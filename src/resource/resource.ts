@@ -131,7 +131,7 @@ export class Resource implements MirrorDevice {
     this.reactions = new Reactions(core, connections, review, progress, fencing, orders);
     this.roles = new RoleCommands(core, connections, this.reactions.desk, fencing);
     this.surrender = new Surrender(core, connections, this.roles);
-    this.disks = new DiskCommands(core, connections);
+    this.disks = new DiskCommands(core, connections, this.farewell);
     this.resyncs = new ResyncCommands(core, connections, (peer) => this.progress.of(peer));
     for (const peer of core.gate.snapshot().peers.keys()) {
       connections.set(peer, new PeerConnection(core, peer, this.reactions.hooks()));

@@ -17,7 +17,7 @@ import { withDeadline } from './deadline';
 import type { Fencing } from './fencing';
 import type { PeerConnection } from './peerConnection';
 import type { PromotionDesk } from './promotionDesk';
-import { settleAll } from './settling';
+import { settleAll, whileNoneConnects } from './settling';
 
 export class RoleCommands {
   constructor(
@@ -94,13 +94,10 @@ export class RoleCommands {
     const answer = judgeOutdating({ resource: name, role, diskState, connected });
     if (answer.kind === 'refused') throw new MirrorError(answer.code, answer.message);
     if (answer.kind === 'alreadyOutdated') return;
-    const settling = [...this.connections.values()].filter((one) => one.mayConnect);
-    for (const one of settling) one.hold('the copy is declared Outdated');
-    try {
-      await this.core.markOutdated();
-    } finally {
-      for (const one of settling) one.resume();
-    }
+    const connections = [...this.connections.values()];
+    await whileNoneConnects(connections, 'the copy is declared Outdated', () =>
+      this.core.markOutdated(),
+    );
   }
 
   /** Demotes for a `down`; what is suspended and used by nobody is left as it is. */

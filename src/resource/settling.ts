@@ -17,3 +17,18 @@ export async function settleAll(core: Core, connections: readonly PeerConnection
     });
   });
 }
+
+/** No connection that could be made now is made before the work has ended. */
+export async function whileNoneConnects<T>(
+  connections: readonly PeerConnection[],
+  reason: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  const settling = connections.filter((one) => one.mayConnect);
+  for (const one of settling) one.hold(reason);
+  try {
+    return await work();
+  } finally {
+    for (const one of settling) one.resume();
+  }
+}

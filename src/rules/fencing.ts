@@ -12,9 +12,8 @@ import type { FencingPolicy } from '../model/fencing';
 import type { HandlerEnd } from '../model/handlers';
 import type { DiskState, OwnDiskState } from '../model/states';
 
-export const FENCED_COPIES = ['Inconsistent', 'Outdated'] as const;
 /** What the copy of a fenced peer is. */
-export type FencedCopy = Extract<DiskState, (typeof FENCED_COPIES)[number]>;
+export type FencedCopy = Extract<DiskState, 'Inconsistent' | 'Outdated'>;
 
 export type FenceAnswer =
   | { readonly kind: 'fenced'; readonly copy: FencedCopy; readonly text: string }

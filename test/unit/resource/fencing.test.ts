@@ -78,6 +78,20 @@ test.each(['disconnect', 'down', 'close'] as const)(
   },
 );
 
+test('stonith: who is detached is Outdated and says so, and is whole after attach', async () => {
+  await start('resource-and-stonith', exit(5));
+  const before = fenced('alpha');
+  const { resource } = world.node('beta');
+  await world.do(resource.detach({ force: false }));
+  await world.reach(() => isOutdated('alpha', 'beta'));
+  await world.reach(() => !world.node('alpha').resource.status().suspended);
+  expect(fenced('alpha')).toBe(before);
+  world.node('alpha').device.write(1, 'without beta');
+  await world.do(resource.attach());
+  await world.reach(() => resource.status().diskState === 'UpToDate');
+  expect(isOutdated('alpha', 'beta')).toBe(false);
+});
+
 test('stonith: who comes back after a farewell and crashes is fenced', async () => {
   await start('resource-and-stonith', exit(5));
   const before = fenced('alpha');
