@@ -72,9 +72,15 @@ export class PeerConnection {
   ) {
     this.dialer = new Dialer(core, peer, {
       mayDial: () => this.mayDial(),
-      dialling: () => this.beginDialling(),
+      dialling: () => {
+        this.show({ connectionState: 'Connecting' });
+        return this.hello();
+      },
       dialled: (socket, told) => this.begin(socket, { kind: 'dialled', told }),
-      failed: (reason) => this.failDial(reason),
+      failed: (reason) => {
+        this.show({ reason });
+        this.settled();
+      },
     });
   }
 
@@ -106,8 +112,7 @@ export class PeerConnection {
 
   /** Tries at once; resolves when it is connected, or cannot be for now. */
   settle(): Promise<void> {
-    if (this.isConnected || !this.wanted || this.standAlone !== undefined) return Promise.resolve();
-    if (this.diskFailed) return Promise.resolve();
+    if (!this.mayConnect || this.diskFailed) return Promise.resolve();
     if (this.link === undefined && !this.dialer.isBusy) this.dialer.now();
     return new Promise((resolve) => this.settling.push(resolve));
   }
@@ -170,6 +175,12 @@ export class PeerConnection {
 
   send(frame: SentFrame): void {
     if (this.link?.isConnected === true) this.link.send(frame);
+  }
+
+  /** When this connection ends no other is made until connect(). */
+  sendLast(frame: SentFrame): void {
+    this.held = true;
+    this.send(frame);
   }
 
   onEvent(event: LinkEvent): void {
@@ -363,16 +374,6 @@ export class PeerConnection {
     this.core.environment.plane.refuse(incoming.socket, formatRefusal(code, message));
   }
 
-  private beginDialling(): Hello {
-    this.show({ connectionState: 'Connecting' });
-    return this.hello();
-  }
-
-  private failDial(reason: string): void {
-    this.show({ reason });
-    this.settled();
-  }
-
   /** Without a disk only a Primary, whom its peers serve, is connected. */
   private get diskFailed(): boolean {
     return !this.core.hasDisk && this.core.gate.snapshot().role !== 'Primary';
@@ -380,9 +381,8 @@ export class PeerConnection {
 
   private mayDial(): boolean {
     const { closing, promoting } = this.core;
-    if (!this.wanted || this.held || this.standAlone !== undefined) return false;
-    if (closing || promoting || this.diskFailed) return false;
-    return this.link === undefined;
+    if (!this.mayConnect || this.held || this.diskFailed) return false;
+    return !closing && !promoting && this.link === undefined;
   }
 
   private hello(): Hello {

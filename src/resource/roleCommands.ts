@@ -40,6 +40,7 @@ export class RoleCommands {
   /** `object`: throws what stands against it, once all others have agreed. */
   async promote(force: boolean, object: () => void = () => undefined): Promise<void> {
     if (this.core.gate.snapshot().role === 'Primary') {
+      this.allow(force);
       if (force) await this.goOnAlone();
       return;
     }
@@ -117,22 +118,24 @@ export class RoleCommands {
 
   /** Stops serving. @throws DeviceInUse with the names of the clients, unless `force` */
   async withdraw(force: boolean): Promise<void> {
-    const { device, environment } = this.core;
+    const { device, environment, timeoutMs } = this.core;
+    // A silent peer has its time to answer, and the disk has its own.
+    const limitMs = timeoutMs + DEVICE_TIMEOUT_MS;
     try {
       const withdrawal = device.withdraw(force);
-      await withDeadline(environment.clock, DEVICE_TIMEOUT_MS, 'the last flush', withdrawal);
+      await withDeadline(environment.clock, limitMs, 'the last flush', withdrawal);
     } catch (error) {
       const failure = toMirrorError(error);
       throw failure.code === 'DeviceInUse' ? this.describeUse(failure) : failure;
     }
   }
 
-  /** Every peer that can be reached is connected and asked; what is half negotiated is dropped. */
+  /** Every peer that can be reached is connected and asked; what is dialled or negotiated ends. */
   private async settle(): Promise<void> {
     const connections = [...this.connections.values()];
     await settleAll(this.core, connections);
     this.core.promoting = true;
-    const dropped = connections.filter((connection) => connection.isNegotiating);
+    const dropped = connections.filter((connection) => connection.mayConnect);
     for (const connection of dropped) connection.hold('a promotion is under way');
     // What a handshake has begun to write down of this copy counts: it is waited for.
     if (this.core.isUpdating && this.core.hasDisk) await this.core.updateMetadata({});

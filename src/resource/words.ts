@@ -153,7 +153,9 @@ const WAITING: Record<WaitReason, string> = {
     'the only copy left may lack writes that clients of the Primary have seen: end its clients ' +
     'and demote the Primary, which has no data of its own, then attach its disk, or promote the ' +
     'node with the copy',
-  noSource: 'neither copy is UpToDate: connect one that is, or promote one with --force',
+  noSource:
+    'neither copy is UpToDate: connect one that is, or demote the Primary, if one of them is, ' +
+    'and promote one with --force',
   newerIsInconsistent:
     'the newer copy is Inconsistent: connect the node it was resynced from, ' +
     'or give it up with resync --full on it',

@@ -29,7 +29,7 @@ export type PromotionAnswer =
   | { readonly kind: 'refused'; readonly code: ErrorCode; readonly message: string };
 
 export function judgePromotion(input: PromotionInput): PromotionAnswer {
-  if (input.role === 'Primary') return { kind: 'alreadyPrimary' };
+  if (input.role === 'Primary') return refuseWaiting(input) ?? { kind: 'alreadyPrimary' };
   const primary = input.peers.find((peer) => peer.connected && peer.role === 'Primary');
   if (primary !== undefined) return refusePrimary(input.resource, primary.name);
   switch (input.diskState) {
@@ -43,6 +43,15 @@ export function judgePromotion(input: PromotionInput): PromotionAnswer {
     default:
       return refuseDisk(input);
   }
+}
+
+/** Its clients must not be shown the disk of such a Primary. */
+function refuseWaiting(input: PromotionInput): PromotionAnswer | undefined {
+  if (!input.force || input.diskState !== 'Negotiating') return undefined;
+  const message =
+    `${input.resource} is Primary, and its disk waits for a peer that has what its clients have ` +
+    'seen: connect that peer, or demote and promote --force to go on with what is on the disk';
+  return { kind: 'refused', code: 'NotUpToDate', message };
 }
 
 /** A Primary that is SyncTarget reads from its source: nothing has to be given up. */

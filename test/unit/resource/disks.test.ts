@@ -97,6 +97,19 @@ test('the last good copy of a Primary is neither detached nor attached again', a
   expect(alpha().resource.status().diskState).toBe('UpToDate');
 });
 
+test('demote waits for the last flush of a peer as long as that may take to answer', async () => {
+  await alpha().up({ ...world.config(), timeoutMs: 60_000 });
+  await world.do(alpha().resource.promote({ force: true }));
+  const { device } = alpha();
+  const withdraw = device.withdraw.bind(device);
+  device.withdraw = (force) =>
+    new Promise<void>((resolve) => void world.clock.after(50_000, resolve)).then(() =>
+      withdraw(force),
+    );
+  await world.do(alpha().resource.demote());
+  expect(alpha().resource.status().role).toBe('Secondary');
+});
+
 test('detach and attach wait for a peer as long as that may take to answer', async () => {
   for (const node of [alpha(), beta()]) await node.up({ ...world.config(), timeoutMs: 60_000 });
   await world.do(alpha().resource.promote({ force: true }));

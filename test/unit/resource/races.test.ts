@@ -118,6 +118,34 @@ test.each(moments)('promote while connecting to a Primary is refused, after %d m
   expect(beta.device.metadata().peers.some((record) => record.promotedApart)).toBe(false);
 });
 
+test('what was being dialled when a promotion began makes no connection', async () => {
+  const world = World.create(['alpha', 'beta']);
+  await world.upInSync();
+  const [alpha, beta] = [world.node('alpha'), world.node('beta')];
+  await world.do(alpha.resource.demote());
+  world.network.cut('alpha', 'beta');
+  await world.reach(() => !alpha.sees('beta') && !beta.sees('alpha'), 10 * TIMEOUT_MS);
+  await world.do(beta.resource.promote({ force: false }));
+  beta.device.write(1, 'newer');
+  beta.plane.dial = () => Promise.reject(new MirrorError('NotConnected', 'not now'));
+  const dial = alpha.plane.dial.bind(alpha.plane);
+  let dialled: () => void = () => undefined;
+  const meanwhile = new Promise<void>((resolve) => (dialled = resolve));
+  alpha.plane.dial = (spec) => meanwhile.then(() => dial(spec));
+  world.network.heal('alpha', 'beta');
+  const update = alpha.device.updateMetadata.bind(alpha.device);
+  alpha.device.updateMetadata = async (patch) => {
+    if (patch.primaryIndicator === true) {
+      dialled();
+      await world.clock.pass(50);
+    }
+    return update(patch);
+  };
+  await world.do(alpha.resource.promote({ force: false }));
+  expect(alpha.resource.status()).toMatchObject({ role: 'Primary', diskState: 'UpToDate' });
+  expect(world.violations).toEqual([]);
+});
+
 test.each(seeds)('promote and demote on two nodes at once, seed %d', async (seed) => {
   const world = World.create(['alpha', 'beta'], seed);
   await world.upInSync();

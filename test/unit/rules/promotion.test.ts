@@ -54,6 +54,15 @@ test('promoting a Primary succeeds', () => {
   expect(summary({ role: 'Primary', diskState: 'Failed' })).toBe('alreadyPrimary');
 });
 
+test('a Primary whose disk waits to be filled cannot go on with it by force', () => {
+  const waiting = { role: 'Primary', diskState: 'Negotiating' } as const;
+  expect(summary(waiting)).toBe('alreadyPrimary');
+  expect(summary({ ...waiting, force: true })).toBe('NotUpToDate');
+  const answer = judgePromotion(input({ ...waiting, force: true }));
+  const message = answer.kind === 'refused' ? answer.message : '';
+  expect(message).toMatch(/connect that peer, or demote and promote --force/);
+});
+
 test('a forced SyncTarget with its source stays what it is', () => {
   const source = { ...beta, replicationState: 'SyncTarget' } as const;
   expect(summary({ diskState: 'Inconsistent', peers: [source], force: true })).toBe('allowed');
