@@ -140,9 +140,10 @@ export class Inheritance {
   async receive(): Promise<Map<string, number>> {
     const handed = new Map<string, number>();
     let orphaned: NodeJS.Timeout | undefined;
-    process.once('disconnect', () => {
+    const onDisconnect = (): void => {
       orphaned = setTimeout(() => process.exit(1), LAST_WORD_MS);
-    });
+    };
+    process.once('disconnect', onDisconnect);
     process.send?.(LOADED);
     for (;;) {
       const { state, fd } = await this.notices.receive(HAND_OVER_PATIENCE_MS);
@@ -151,7 +152,7 @@ export class Inheritance {
       if (name !== undefined && fd >= 0) handed.set(name, fd);
       else if (fd >= 0) closeSync(fd);
     }
-    process.removeAllListeners('disconnect');
+    process.off('disconnect', onDisconnect);
     clearTimeout(orphaned);
     if (process.connected) process.disconnect();
     this.notices.close();
