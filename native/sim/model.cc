@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/assert.h"
+#include "meta/superblock.h"
 
 namespace blkmirror::sim {
 
@@ -59,6 +60,8 @@ Model::Model(uint64_t bytes)
 }
 
 void Model::enter(uint64_t uuid) {
+  // Of a fresh copy that is being filled: its clients write on in the generation of its source.
+  if (uuid == meta::kJustCreatedUuid) return;
   if (generations_.back().uuid == uuid) return;
   const uint32_t known = generation_of(uuid);
   // One that was left cannot be entered again: a copy that went back to it is another branch.

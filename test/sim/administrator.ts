@@ -79,7 +79,8 @@ function promoteAtOnce(story: Story): boolean {
   if (story.primaries.length > 0 || (story.three && !allConnected(story))) return false;
   const ready = story.machines.filter(isReady);
   for (const machine of ready) {
-    story.order(machine.promote(false));
+    // It may have gone down while the one before was asked.
+    if (isReady(machine)) story.order(machine.promote(false));
     if (story.dice.oneIn(2)) story.cluster.pass(story.dice.between(0, 3000));
   }
   return ready.length > 1;

@@ -3,6 +3,8 @@
  * what parted is decided, and all copies come into sync within bounded time. Then nothing is in
  * flight, all copies are identical and as the model says.
  */
+import { toMirrorError } from '../../src/model/errors';
+import type { MirrorError } from '../../src/model/errors';
 import { discard, giveUp } from './administrator';
 import { DISK } from './cluster';
 import { healDisks, mendLinks } from './faults';
@@ -158,7 +160,14 @@ function hasNoDisk(machine: Machine): boolean {
 
 function demote(story: Story, machine: Machine): void {
   story.crew.leave(machine);
-  story.order(machine.command('demote', () => machine.resource.demote()));
+  const demoting = machine.command('demote', () => machine.resource.demote());
+  story.order(demoting.catch((error: unknown) => endSuspension(machine, toMirrorError(error))));
+}
+
+/** Its peer is fenced, the refusal says, and nothing but this order is left to be done. */
+async function endSuspension(machine: Machine, { message }: MirrorError): Promise<void> {
+  if (!/ is fenced \(.*: run resume-io$/.test(message) || !machine.isUp) return;
+  await machine.command('resume-io', () => machine.resource.resumeIo());
 }
 
 function appoint(story: Story, round: number): void {
