@@ -5,7 +5,9 @@ import { cpus, release } from 'node:os';
 
 export function machineLine(versions: readonly string[] = []): string {
   const model = cpus()[0]?.model ?? 'unknown processor';
-  return [`${cpus().length} x ${model}`, `Linux ${release()}`, ...versions].join(', ');
+  // What a builder appended to the version tells nobody else anything.
+  const [version] = release().split('-');
+  return [`${cpus().length} x ${model}`, `Linux ${version}`, ...versions].join(', ');
 }
 
 /** As a report names it. */
