@@ -12,7 +12,7 @@ import { parseArgs } from 'node:util';
 import { faultNames, mutantEnvironment } from './lib/mutating.mjs';
 import { runSeeds } from './lib/simulating.mjs';
 import { countClean, nextSeed, TallyEntry } from './lib/tally.mjs';
-import { root, run } from './lib/tools.mjs';
+import { npmBin, root, run } from './lib/tools.mjs';
 
 const TALLY = join(root, 'test', 'sim', 'tally.json');
 const SEEDS_FOR_EVERY_FAULT = 200;
@@ -162,6 +162,7 @@ function beginTally(from, totals) {
     end: () => {
       clearInterval(timer);
       entry.save(totals.perSecond);
+      run(npmBin('prettier'), ['--write', '--log-level=error', TALLY]);
       say(`${countClean(TALLY)} different seeds clean in the tally`);
     },
   };
