@@ -166,6 +166,7 @@ CreateSpec create_spec_of(const Napi::Object& object) {
   spec.slots = number_of(object, "maxPeers");
   spec.force = flag_of(object, "force");
   spec.current_uuid = maybe_bigint(object, "currentUuid").value_or(meta::kJustCreatedUuid);
+  spec.ancestor_uuid = maybe_bigint(object, "ancestorUuid").value_or(0);
   spec.up_to_date = maybe_flag(object, "upToDate").value_or(false);
   spec.zero = maybe_flag(object, "zero").value_or(false);
   spec.keep_bytes = maybe_bigint(object, "keepBytes").value_or(0);

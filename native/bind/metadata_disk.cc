@@ -66,6 +66,7 @@ Outcome<meta::Superblock> fresh_superblock(const CreateSpec& spec, Disks& disks)
   superblock.node = spec.node;
   superblock.revision = 1;
   superblock.current_uuid = spec.current_uuid;
+  meta::push_history(superblock.history_uuids, spec.ancestor_uuid);
   if (spec.up_to_date) superblock.flags = meta::kConsistent | meta::kWasUpToDate;
   BM_ASSERT(spec.equals.size() <= spec.slots);
   for (uint32_t slot = 0; slot < spec.equals.size(); ++slot) {

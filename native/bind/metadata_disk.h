@@ -20,6 +20,7 @@ struct CreateSpec {
   uint32_t slots = 0;  // 1 to 31
   bool force = false;  // overwrites metadata that is there
   uint64_t current_uuid = meta::kJustCreatedUuid;
+  uint64_t ancestor_uuid = 0;       // the one before it; 0: none
   bool up_to_date = false;          // Consistent and UpToDate, else Inconsistent
   std::vector<std::string> equals;  // peers with nothing out of sync; every other has everything
   bool zero = false;                // zeroes what the mirror offers first

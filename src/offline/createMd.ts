@@ -13,7 +13,7 @@ import type { MetadataTools } from '../plane/metadataTools';
 import type { CreateMetadataSpec, Metadata, Plane } from '../plane/plane';
 import { checkAdopted } from './adopt';
 import { DEFAULT_MAX_PEERS } from './limits';
-import { dayZeroUuid, freshUuid } from './newUuids';
+import { adoptedGeneration, dayZeroGeneration } from './newUuids';
 import { findOwnCopy } from './ownCopy';
 import type { CopyRequest } from './ownCopy';
 import { findSignature } from './signatures';
@@ -71,11 +71,11 @@ async function planInitialData(
   if (request.initialData === 'adopt') {
     const node = getNode(config, spec.node);
     const keepBytes = await checkAdopted(node, plan, request.force);
-    return { currentUuid: freshUuid(), upToDate: true, keepBytes };
+    return { ...adoptedGeneration(), upToDate: true, keepBytes };
   }
   const names = config.nodes.map((node) => node.name);
   return {
-    currentUuid: dayZeroUuid(config.name, names, plan.deviceBytes),
+    ...dayZeroGeneration(config.name, names, plan.deviceBytes),
     upToDate: true,
     equals: names.filter((name) => name !== spec.node),
     zero: request.initialData === 'zeroed',

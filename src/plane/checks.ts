@@ -64,6 +64,7 @@ export function checkCreate(spec: CreateMetadataSpec): void {
   checkPath('meta-disk', spec.metaDisk);
   checkInteger('max-peers', spec.maxPeers, 1, MAX_PEERS);
   if (spec.currentUuid !== undefined) checkUuid(spec.currentUuid);
+  if (spec.ancestorUuid !== undefined) checkUuid(spec.ancestorUuid);
   const equals = spec.equals ?? [];
   for (const peer of equals) checkName("peer's name", peer);
   checkInteger('the number of equal peers', equals.length, 0, spec.maxPeers);

@@ -62,6 +62,8 @@ export interface CreateMetadataSpec {
   readonly force: boolean;
   /** Absent: just created. */
   readonly currentUuid?: Uuid;
+  /** The first in the history. */
+  readonly ancestorUuid?: Uuid;
   /** Consistent and UpToDate from the first; absent: Inconsistent. */
   readonly upToDate?: boolean;
   /** Peers towards which nothing is out of sync; towards all others everything is. */

@@ -5,10 +5,12 @@
  * peer has said that it has done so (`remembering`). A copy that does not know of a meeting that
  * its peer remembers was restored from an older state.
  *
- * A target is Inconsistent before the first block arrives. A source remembers in its bitmapUuid
- * towards the target which generation the target began from: an interrupted resync then goes
- * on by the bits that are left, also one that was ordered against the generations. A source is
- * not Outdated any more: the handshake has found that nothing newer was seen.
+ * A target is Inconsistent before the first block arrives, and has nothing of its own any more. A
+ * source remembers in its bitmapUuid towards the target which generation the target began from: an
+ * interrupted resync then goes on by the bits that are left, also one that was ordered against the
+ * generations. It does so only once the target has said that it is Inconsistent: one that has not
+ * heard of the order may go on in that generation, which must not count as left behind then. A
+ * source is not Outdated any more: the handshake has found that nothing newer was seen.
  */
 import type { Metadata, MetadataPatch, PeerPatch, Slot } from '../plane/plane';
 import type { Verdict } from '../rules/handshake';
@@ -25,24 +27,27 @@ export function preparation(
   const record = own.peers.find((candidate) => candidate.slot === slot);
   const change: { -readonly [K in keyof PeerPatch]: PeerPatch[K] } = { slot };
   if (record?.metGeneration !== own.generation) change.metGeneration = own.generation;
-  const bitmapUuid = preparedBitmapUuid(verdict, own, peer);
-  if (bitmapUuid !== undefined && record?.bitmapUuid !== bitmapUuid) change.bitmapUuid = bitmapUuid;
+  const target = verdict.kind === 'resync' && verdict.direction === 'target';
+  // The clients of a Primary have seen what the source has: it is known by that.
+  const alone = record?.bitmapUuid ?? 0n;
+  const joins = alone !== 0n && (target ? !own.primaryIndicator : verdict.kind === 'inSync');
+  if (joins) change.bitmapUuid = 0n;
   if (verdict.kind === 'resync' && verdict.markAll) change.fullSync = true;
   // It knows again who is Primary.
   if (record?.outdated === true) change.outdated = false;
-  const target = verdict.kind === 'resync' && verdict.direction === 'target';
   const declares = target && own.consistent;
   const current = verdict.kind === 'resync' && verdict.direction === 'source' && own.outdated;
   if (!declares && !current && Object.keys(change).length === 1) return undefined;
   return {
     ifCurrentUuid: own.currentUuid,
     ...(declares ? { consistent: false } : {}),
+    ...(joins && target ? { addHistory: [alone] } : {}),
     ...(current ? { outdated: false } : {}),
     peers: [change],
   };
 }
 
-/** After `ready`: the peer durably knows of this meeting. undefined: nothing changes. */
+/** After `ready`: what the peer has prepared is durable. undefined: nothing changes. */
 export function remembering(
   verdict: Verdict,
   own: Metadata,
@@ -51,14 +56,12 @@ export function remembering(
 ): MetadataPatch | undefined {
   if (verdict.kind !== 'inSync' && verdict.kind !== 'resync') return undefined;
   const record = own.peers.find((candidate) => candidate.slot === slot);
-  if (record?.generation === peer.generation) return undefined;
-  return { peers: [{ slot, generation: peer.generation }] };
-}
-
-function preparedBitmapUuid(verdict: Verdict, own: Metadata, peer: Identity): bigint | undefined {
-  if (verdict.kind === 'inSync') return 0n;
+  const change: { -readonly [K in keyof PeerPatch]: PeerPatch[K] } = { slot };
+  if (record?.generation !== peer.generation) change.generation = peer.generation;
   const source = verdict.kind === 'resync' && verdict.direction === 'source';
-  return source && own.currentUuid !== peer.currentUuid ? peer.currentUuid : undefined;
+  const left = source && own.currentUuid !== peer.currentUuid ? peer.currentUuid : undefined;
+  if (left !== undefined && record?.bitmapUuid !== left) change.bitmapUuid = left;
+  return Object.keys(change).length === 1 ? undefined : { peers: [change] };
 }
 
 /** Facts that must not change while a handshake is under way. */

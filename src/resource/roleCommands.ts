@@ -4,6 +4,7 @@
  */
 import { MirrorError, toMirrorError } from '../model/errors';
 import { DEVICE_TIMEOUT_MS } from '../model/limits';
+import type { Random } from '../model/clock';
 import { JUST_CREATED_UUID } from '../model/states';
 import type { NodeName, OwnDiskState, Uuid } from '../model/states';
 import type { Metadata, MetadataPatch, Slot } from '../plane/plane';
@@ -161,7 +162,7 @@ export class RoleCommands {
   private async take({ newGeneration }: { newGeneration: boolean }): Promise<void> {
     const { core } = this;
     const patch = newGeneration
-      ? beginGeneration(core.device.metadata(), core.environment.random.uuid())
+      ? beginGeneration(core.device.metadata(), core.environment.random)
       : {};
     const wasConsistent = core.gate.snapshot().diskState === 'Consistent';
     const current = wasConsistent ? { wasUpToDate: true } : {};
@@ -190,7 +191,7 @@ export class RoleCommands {
     const source = [...state.peers.values()].some((peer) => isTarget(peer.replicationState));
     if (state.diskState !== 'Inconsistent' || source) return;
     await this.fencing.beforePromotion(true);
-    const patch = beginGeneration(core.device.metadata(), core.environment.random.uuid());
+    const patch = beginGeneration(core.device.metadata(), core.environment.random);
     const peers = this.slotsApart().map((slot) => ({ slot, promotedApart: true }));
     await core.updateMetadata({ ...patch, peers });
     core.gate.propose({ diskState: 'UpToDate' });
@@ -244,14 +245,24 @@ export function socketPathOf(core: Core): string {
 }
 
 /** This copy, as it is, becomes the newest data. */
-function beginGeneration(metadata: Metadata, uuid: Uuid): MetadataPatch {
+function beginGeneration(metadata: Metadata, random: Random): MetadataPatch {
   const { currentUuid } = metadata;
   return {
     ifCurrentUuid: currentUuid,
-    currentUuid: uuid,
-    addHistory: currentUuid === JUST_CREATED_UUID ? [] : [currentUuid],
+    currentUuid: random.uuid(),
+    addHistory: ancestors(metadata, random),
     consistent: true,
     wasUpToDate: true,
     outdated: false,
   };
+}
+
+/**
+ * The first generation gets one before it, by which two copies are related that part in it. Who
+ * has all of a generation that this copy has not all of must not be taken for behind it: they
+ * part before it.
+ */
+function ancestors({ currentUuid, consistent }: Metadata, random: Random): Uuid[] {
+  if (currentUuid === JUST_CREATED_UUID) return [random.uuid()];
+  return consistent ? [currentUuid] : [];
 }

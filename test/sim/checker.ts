@@ -298,7 +298,8 @@ export class Checker implements Observer {
     }
     const copy = this.branches.copy(machine);
     const source = this.liveSource(machine);
-    this.branches.seeBefore(machine);
+    // By force an Inconsistent copy begins a generation that does not tell of the one before it.
+    if (before !== 'Inconsistent' || source !== undefined) this.branches.seeBefore(machine);
     // By force: it is declared whole, and is not.
     if (copy.mixed && source === undefined) this.copying.delete(machine);
     const branch =

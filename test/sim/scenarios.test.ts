@@ -36,6 +36,32 @@ test(
   }),
 );
 
+test(
+  'a copy that is promoted by force in a resync after a crash does not overwrite its source',
+  outside(() => {
+    const story = mirror(27, SMALL);
+    const [alpha, beta] = pair(story);
+    write(story, 300);
+    story.crash(alpha, 'process');
+    alpha.node.setDisk(DISK, { latencyUs: [500, 1000], flushUs: 3000 });
+    story.boot(alpha);
+    until(story, () => alpha.isUp && alpha.peer(beta).replicationState === 'SyncTarget');
+    expect(alpha.metadata().currentUuid).toBe(beta.metadata().currentUuid);
+    story.crash(beta, 'process');
+    until(story, () => alpha.peer(beta).connectionState !== 'Connected');
+    run(story, alpha, 'promote --force', () => alpha.resource.promote({ force: true }));
+    write(story, 100);
+    story.boot(beta);
+    const split = (one: Machine, two: Machine): boolean =>
+      one.isUp && one.peer(two).reason.startsWith('split brain');
+    until(story, () => split(alpha, beta) && split(beta, alpha));
+    giveUp(story, beta, () => discard(beta));
+    until(story, () => beta.peer(alpha).replicationState === 'SyncTarget');
+    compare(story);
+    expect(alpha.isPrimary).toBe(true);
+  }),
+);
+
 /** Cuts the Primary's power so long after its first client asks; answers what was known then. */
 function crashAfter(us: number): { readonly answered: number; readonly marked: boolean } {
   const story = mirror(2, SMALL);
