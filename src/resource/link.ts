@@ -175,7 +175,6 @@ export class Link {
   }
 
   private async prepare(verdict: Verdict): Promise<void> {
-    const heard = present(this.heard, 'the hello of the peer is there');
     const { core } = this;
     const target = verdict.kind === 'resync' && verdict.direction === 'target';
     if (this.splitBrain !== undefined) this.owner.splitBrainFound(this.copies());
@@ -184,11 +183,13 @@ export class Link {
       this.checkFresh(false);
       this.owner.becomesTarget();
     }
-    const patch = preparation(verdict, core.device.metadata(), this.slot, heard.identity);
+    const patch = preparation(verdict, core.device.metadata(), this.slot);
     if (patch?.consistent === false) await core.declare('Inconsistent', patch);
     else if (patch !== undefined) await core.updateMetadata(patch);
     if (target) core.gate.propose({ diskState: 'Inconsistent' });
     else if (patch?.outdated === false) core.gate.propose({ diskState: 'UpToDate' });
+    // It has given up what it had, whatever becomes of this connection.
+    if (target) this.tellSettled();
     this.checkFresh(true);
   }
 
@@ -206,8 +207,11 @@ export class Link {
     const refusal = refusalOf(verdict, names, this.copies());
     if (refusal !== undefined) await this.part(new LinkEnd(refusal.message, refusal));
     this.checkFresh(true);
-    const { splitBrain } = this;
-    if (typeof splitBrain === 'object') this.owner.splitBrainSettled(splitBrain);
+    if (verdict.kind === 'resync' && verdict.direction === 'source') this.tellSettled();
+  }
+
+  private tellSettled(): void {
+    if (typeof this.splitBrain === 'object') this.owner.splitBrainSettled(this.splitBrain);
   }
 
   /** As both nodes have described them to each other. */

@@ -12,39 +12,46 @@
  * heard of the order may go on in that generation, which must not count as left behind then. A
  * source is not Outdated any more: the handshake has found that nothing newer was seen.
  */
-import type { Metadata, MetadataPatch, PeerPatch, Slot } from '../plane/plane';
+import type { Uuid } from '../model/states';
+import type { Metadata, MetadataPatch, PeerMetadata, PeerPatch, Slot } from '../plane/plane';
 import type { Verdict } from '../rules/handshake';
 import type { Identity } from '../rules/identity';
+
+type Change = { -readonly [K in keyof PeerPatch]: PeerPatch[K] };
 
 /** undefined: nothing changes. */
 export function preparation(
   verdict: Verdict,
   own: Metadata,
   slot: Slot,
-  peer: Identity,
 ): MetadataPatch | undefined {
   if (verdict.kind !== 'inSync' && verdict.kind !== 'resync') return undefined;
-  const record = own.peers.find((candidate) => candidate.slot === slot);
-  const change: { -readonly [K in keyof PeerPatch]: PeerPatch[K] } = { slot };
+  const record = recordOf(own, slot);
+  const change: Change = { slot };
   if (record?.metGeneration !== own.generation) change.metGeneration = own.generation;
-  const target = verdict.kind === 'resync' && verdict.direction === 'target';
-  // The clients of a Primary have seen what the source has: it is known by that.
-  const alone = record?.bitmapUuid ?? 0n;
-  const joins = alone !== 0n && (target ? !own.primaryIndicator : verdict.kind === 'inSync');
-  if (joins) change.bitmapUuid = 0n;
+  const begun = generationGivenUp(verdict, own, slot);
+  if (begun !== undefined) change.bitmapUuid = 0n;
   if (verdict.kind === 'resync' && verdict.markAll) change.fullSync = true;
   // It knows again who is Primary.
   if (record?.outdated === true) change.outdated = false;
-  const declares = target && own.consistent;
-  const current = verdict.kind === 'resync' && verdict.direction === 'source' && own.outdated;
+  const declares = isTarget(verdict) && own.consistent;
+  const current = isSource(verdict) && own.outdated;
   if (!declares && !current && Object.keys(change).length === 1) return undefined;
   return {
     ifCurrentUuid: own.currentUuid,
     ...(declares ? { consistent: false } : {}),
-    ...(joins && target ? { addHistory: [alone] } : {}),
+    ...(begun === undefined ? {} : { addHistory: [begun] }),
     ...(current ? { outdated: false } : {}),
     peers: [change],
   };
+}
+
+/** What it parted from the peer with; undefined: nothing, or it stays. */
+function generationGivenUp(verdict: Verdict, own: Metadata, slot: Slot): Uuid | undefined {
+  const { bitmapUuid = 0n } = recordOf(own, slot) ?? {};
+  // The clients of a Primary have seen what its source has: it is known by that.
+  const joins = verdict.kind === 'inSync' || (isTarget(verdict) && !own.primaryIndicator);
+  return joins && bitmapUuid !== 0n ? bitmapUuid : undefined;
 }
 
 /** After `ready`: what the peer has prepared is durable. undefined: nothing changes. */
@@ -55,13 +62,24 @@ export function remembering(
   peer: Identity,
 ): MetadataPatch | undefined {
   if (verdict.kind !== 'inSync' && verdict.kind !== 'resync') return undefined;
-  const record = own.peers.find((candidate) => candidate.slot === slot);
-  const change: { -readonly [K in keyof PeerPatch]: PeerPatch[K] } = { slot };
+  const record = recordOf(own, slot);
+  const change: Change = { slot };
   if (record?.generation !== peer.generation) change.generation = peer.generation;
-  const source = verdict.kind === 'resync' && verdict.direction === 'source';
-  const left = source && own.currentUuid !== peer.currentUuid ? peer.currentUuid : undefined;
-  if (left !== undefined && record?.bitmapUuid !== left) change.bitmapUuid = left;
+  const leaves = isSource(verdict) && own.currentUuid !== peer.currentUuid;
+  if (leaves && record?.bitmapUuid !== peer.currentUuid) change.bitmapUuid = peer.currentUuid;
   return Object.keys(change).length === 1 ? undefined : { peers: [change] };
+}
+
+function recordOf(own: Metadata, slot: Slot): PeerMetadata | undefined {
+  return own.peers.find((candidate) => candidate.slot === slot);
+}
+
+function isTarget(verdict: Verdict): boolean {
+  return verdict.kind === 'resync' && verdict.direction === 'target';
+}
+
+function isSource(verdict: Verdict): boolean {
+  return verdict.kind === 'resync' && verdict.direction === 'source';
 }
 
 /** Facts that must not change while a handshake is under way. */

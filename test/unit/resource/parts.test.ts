@@ -132,27 +132,42 @@ describe('preparation', () => {
   const peer = identity({ currentUuid: 7n, generation: 3n });
 
   test('a full target is Inconsistent and marks everything', () => {
-    expect(preparation(resync, metadata({}), 0, peer)).toEqual({
+    expect(preparation(resync, metadata({}), 0)).toEqual({
       ifCurrentUuid: 9n,
       consistent: false,
       peers: [{ slot: 0, metGeneration: 1n, fullSync: true }],
     });
   });
 
-  test('a source remembers where its target began', () => {
+  test('a target has begun nothing of its own any more, unless it is Primary', () => {
+    const [record] = metadata({}).peers;
+    if (record === undefined) throw new Error('beta has a slot');
+    const peers = [{ ...record, bitmapUuid: 5n }];
+    expect(preparation(resync, metadata({ peers }), 0)).toMatchObject({
+      addHistory: [5n],
+      peers: [{ slot: 0, bitmapUuid: 0n }],
+    });
+    const primary = preparation(resync, metadata({ peers, primaryIndicator: true }), 0);
+    expect(primary?.peers?.[0]).not.toHaveProperty('bitmapUuid');
+  });
+
+  test('a source remembers where its target began, once that is Inconsistent', () => {
     const verdict: ResyncVerdict = { ...resync, direction: 'source', markAll: false };
-    expect(preparation(verdict, metadata({}), 0, peer)).toEqual({
+    expect(preparation(verdict, metadata({}), 0)).toEqual({
       ifCurrentUuid: 9n,
-      peers: [{ slot: 0, metGeneration: 1n, bitmapUuid: 7n }],
+      peers: [{ slot: 0, metGeneration: 1n }],
+    });
+    expect(remembering(verdict, metadata({}), 0, peer)).toEqual({
+      peers: [{ slot: 0, generation: 3n, bitmapUuid: 7n }],
     });
   });
 
   test('a source is not Outdated any more', () => {
     const verdict: ResyncVerdict = { ...resync, direction: 'source', markAll: false };
-    expect(preparation(verdict, metadata({ outdated: true }), 0, peer)).toEqual({
+    expect(preparation(verdict, metadata({ outdated: true }), 0)).toEqual({
       ifCurrentUuid: 9n,
       outdated: false,
-      peers: [{ slot: 0, metGeneration: 1n, bitmapUuid: 7n }],
+      peers: [{ slot: 0, metGeneration: 1n }],
     });
   });
 
@@ -160,8 +175,8 @@ describe('preparation', () => {
     const record = { slot: 0, name: beta, bitmapUuid: 0n, generation: 3n };
     const met = { metGeneration: 1n, partedMs: 0, promotedApart: false };
     const peers = [{ ...record, ...met, outdated: false, fullSync: false }];
-    expect(preparation({ kind: 'inSync' }, metadata({ peers }), 0, peer)).toBeUndefined();
-    expect(preparation({ kind: 'splitBrain' }, metadata({}), 0, peer)).toBeUndefined();
+    expect(preparation({ kind: 'inSync' }, metadata({ peers }), 0)).toBeUndefined();
+    expect(preparation({ kind: 'splitBrain' }, metadata({}), 0)).toBeUndefined();
     expect(remembering({ kind: 'inSync' }, metadata({ peers }), 0, peer)).toBeUndefined();
   });
 
