@@ -9,7 +9,6 @@
  * Used by peerConnection.ts, which decides which connection is kept. `ended` comes once.
  */
 import { present } from '../model/assert';
-import { toMirrorError } from '../model/errors';
 import { FAREWELL_MS } from '../model/limits';
 import type { NodeName, Uuid } from '../model/states';
 import type { DeviceEvent, WireSocket } from '../plane/plane';
@@ -26,9 +25,8 @@ import { judgeHello } from './greeting';
 import { formatHello } from './hello';
 import type { Hello } from './hello';
 import { Inbox } from './inbox';
-import { isLasting, LinkEnd } from './linkEnd';
+import { LinkEnd, refusedEnd, toLinkEnd } from './linkEnd';
 import { changedFact, preparation, remembering } from './preparation';
-import { FieldError } from './validator';
 import { refusalOf, waitingReason } from './words';
 import type { Copies } from './words';
 
@@ -382,20 +380,6 @@ function isOfType<T extends Frame['type']>(
   type: T,
 ): frame is Extract<Frame, { readonly type: T }> {
   return frame.type === type;
-}
-
-function refusedEnd(peer: NodeName, frame: Extract<Frame, { readonly type: 'refused' }>): LinkEnd {
-  const { code, message } = frame;
-  const reason = `${peer} refused the connection: ${message}`;
-  return isLasting(code)
-    ? new LinkEnd(message, { code, message }, true)
-    : new LinkEnd(reason, undefined, true);
-}
-
-function toLinkEnd(error: unknown): LinkEnd {
-  if (error instanceof LinkEnd) return error;
-  if (error instanceof FieldError) return new LinkEnd(`protocol error: ${error.message}`);
-  return new LinkEnd(toMirrorError(error).message);
 }
 
 function describeLoss(loss: string, detail: string): string {
