@@ -74,16 +74,37 @@ const char* ResyncSource::start(Peer& peer, const peer::FrameHeader& header,
   job->sequence = header.sequence;
   job->range.offset = header.offset;
   job->range.length = length;
-  job->buffer = parts_.peer_pool.try_get(length);
+  job->buffer = nullptr;
+  job->step = Step::kLine;
   peer.applying += 1;
-  if (job->buffer != nullptr) {
-    lock(*job);
-  } else {
-    job->step = Step::kBuffer;
-    job->waiter.length = length;
-    parts_.peer_pool.wait(job->waiter);
-  }
+  line_.push_back(*job);
+  serve_line();
   return nullptr;
+}
+
+void ResyncSource::serve_line() {
+  if (serving_line_) return;  // the outer call goes on
+  serving_line_ = true;
+  while (holders_ < kHolders) {
+    Job* job = line_.pop_front();
+    if (job == nullptr) break;
+    holders_ += 1;
+    take_buffer(*job);
+  }
+  serving_line_ = false;
+}
+
+void ResyncSource::take_buffer(Job& job) {
+  BM_ASSERT(job.step == Step::kLine);
+  BM_ASSERT(job.buffer == nullptr);
+  job.buffer = parts_.peer_pool.try_get(job.range.length);
+  if (job.buffer != nullptr) {
+    lock(job);
+  } else {
+    job.step = Step::kBuffer;
+    job.waiter.length = job.range.length;
+    parts_.peer_pool.wait(job.waiter);
+  }
 }
 
 void ResyncSource::buffer_ready(BufferWaiter& waiter) {
@@ -206,8 +227,11 @@ void ResyncSource::finish(Job& job) {
   if (job.range.link.linked()) parts_.ranges.release(job.range);
   BufferPool::release(*job.buffer);
   job.buffer = nullptr;
+  BM_ASSERT(holders_ > 0);
+  holders_ -= 1;
   jobs_.give_back(job);
   parts_.peers.finish_applying(peer);
+  serve_line();
 }
 
 ResyncSource::Job* ResyncSource::find(Peer& peer, uint64_t sequence) {

@@ -4,6 +4,7 @@
 // A range is locked from before the read until the target reports it written (rule 5). A buffer
 // is taken first, then the lock, so a lock holder never waits for memory. A write received from
 // the target takes a locked range over at once (yield): the target itself drops the block then.
+// Both wait for what the target reports, which may come behind a write: they leave it a buffer.
 #pragma once
 
 #include <array>
@@ -48,8 +49,11 @@ class ResyncSource {
  private:
   // A peer's reads and its resync window.
   static constexpr uint32_t kJobs = 2048 / limits::kShrunk + 64;
+  // Jobs with a buffer: each may keep a whole one of the pool's largest from all others.
+  static constexpr uint32_t kHolders = limits::kPeerPoolBytes / limits::kPieceBytes - 1;
+  static_assert(kHolders >= limits::kResyncWindow);
 
-  enum class Step : uint8_t { kFree, kBuffer, kLock, kRead, kSent };
+  enum class Step : uint8_t { kFree, kLine, kBuffer, kLock, kRead, kSent };
 
   struct Job {
     ResyncSource* source = nullptr;
@@ -67,6 +71,7 @@ class ResyncSource {
       Job* job = nullptr;
     } waiter;
     ListLink link;
+    ListLink turn;
   };
 
   struct Ending {
@@ -88,6 +93,8 @@ class ResyncSource {
 
   const char* start(Peer& peer, const peer::FrameHeader& header, std::span<const std::byte> payload,
                     bool resync);
+  void serve_line();
+  void take_buffer(Job& job);
   void lock(Job& job);
   void read(Job& job);
   void answer(Job& job, int error);
@@ -102,6 +109,9 @@ class ResyncSource {
   Parts& parts_;
   Slab<Job> jobs_;
   List<Job, &Job::link> active_;
+  List<Job, &Job::turn> line_;  // of them, those that wait until they may hold a buffer
+  uint32_t holders_ = 0;
+  bool serving_line_ = false;
   std::array<Ending, limits::kSlots> endings_;
   meta::Waiter checkpoint_;
   bool checkpoint_busy_ = false;

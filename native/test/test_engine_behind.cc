@@ -22,6 +22,7 @@ struct Behind {
   Copy alpha;
   Copy beta;
   Client client;
+  bool compare = false;
 
   explicit Behind(engine::Protocol protocol = engine::Protocol::kC)
       : world(7), alpha(world, "alpha", {"beta"}), beta(world, "beta", {"alpha"}), client(alpha) {
@@ -52,11 +53,22 @@ struct Behind {
     world.run_until([] { return false; }, 2'000'000);
     return copied && client.serve_and_connect();
   }
+  // Alpha has let its disk go: beta serves its clients.
+  bool join_diskless() {
+    if (!fixture::connect(world, alpha, 0, beta, 0)) return false;
+    engine::EstablishPlan plan;
+    plan.peer_diskless = true;
+    plan.peer_current_uuid = kSourceUuid;
+    fixture::Done done;
+    beta.engine->establish(0, beta.incarnation, plan, done.completion);
+    beta.wait(done);
+    return done.error == 0 && fixture::establish(alpha, 0, ResyncRole::kNone, kSourceUuid) == 0;
+  }
   bool join() {
     if (!fixture::connect(world, alpha, 0, beta, 0)) return false;
     const uint64_t uuid = beta.engine->superblock().current_uuid;
     const uint32_t started = alpha.events.started;
-    if (fixture::establish(alpha, 0, ResyncRole::kTarget, uuid) != 0) return false;
+    if (fixture::establish(alpha, 0, ResyncRole::kTarget, uuid, compare) != 0) return false;
     if (fixture::establish(beta, 0, ResyncRole::kSource, kOldUuid) != 0) return false;
     return world.run_until([&] { return alpha.events.started > started; }, 10'000'000);
   }
@@ -142,6 +154,36 @@ TEST(writes_that_waited_are_executed_in_their_order) {
   }
 }
 
+// What a resync and reads hold at the source until the target has spoken leaves room for the writes
+// that come before what it says.
+TEST(a_source_of_many_blocks_and_reads_takes_writes) {
+  constexpr uint32_t kPiece = limits::kPieceBytes;
+  Behind pair;
+  pair.compare = true;
+  CHECK(pair.begin());
+  const uint64_t next = pair.alpha.stats->peers[0].resynced_bytes;
+  pair.world.behaviour(pair.alpha.disk).minimum_us = 200'000;
+  pair.world.behaviour(pair.alpha.disk).maximum_us = 200'000;
+  pair.alpha.engine->pause_resync(0, false);
+  pair.world.run_until([] { return false; }, 100'000);
+  Client reader(pair.alpha);
+  CHECK(reader.connect(pair.client.listener));
+  constexpr uint32_t kReads = 8;
+  for (uint32_t i = 0; i < kReads; ++i) {
+    reader.request(0, next + uint64_t{i} * kPiece, kPiece, nullptr);
+  }
+  pair.world.run_until([] { return false; }, 20'000);
+  const std::vector<std::byte> data(kPiece, std::byte{5});
+  CHECK(pair.client.try_request(1, kSynced, data, 1'000'000));
+  CHECK(pair.client.try_reply(2'000'000));
+  std::vector<std::byte> read(kPiece);
+  for (uint32_t i = 0; i < kReads; ++i) {
+    CHECK_EQ(reader.reply(), 0u);
+    CHECK(reader.receive(read.data(), kPiece));
+  }
+  CHECK_EQ(pair.alpha.events.closed, 0u);
+}
+
 TEST(without_a_source_for_long_requests_fail) {
   Behind pair;
   CHECK(pair.begin());
@@ -194,15 +236,7 @@ TEST(a_disk_that_fails_while_waiting_leaves_the_source_to_serve) {
   CHECK_EQ(pair.alpha.detach(true), 0);
   CHECK_EQ(pair.alpha.stats->exposed_uuid.load(), kSourceUuid);
   CHECK(pair.client.try_request(1, 8192, std::vector<std::byte>(4096, std::byte{6}), 1'000'000));
-  CHECK(fixture::connect(pair.world, pair.alpha, 0, pair.beta, 0));
-  engine::EstablishPlan plan;
-  plan.peer_diskless = true;
-  plan.peer_current_uuid = kSourceUuid;
-  fixture::Done done;
-  pair.beta.engine->establish(0, pair.beta.incarnation, plan, done.completion);
-  pair.beta.wait(done);
-  CHECK_EQ(done.error, 0);
-  CHECK_EQ(fixture::establish(pair.alpha, 0, ResyncRole::kNone, kSourceUuid), 0);
+  CHECK(pair.join_diskless());
   CHECK_EQ(pair.client.reply(), 0u);
   CHECK(first(pair.client.read(kLacking, 4096)) == std::byte{7});
 }
