@@ -37,25 +37,35 @@ function parse() {
 
 /** {mutant, tried, how, what}; `how` is undefined when it was not caught. */
 async function judge(mutant, options) {
-  const { memory, signal, tests } = options;
-  if (mutant.elsewhere || (tests && mutant.test !== undefined)) return judgeByTest(mutant, memory);
+  const { signal, tests } = options;
+  if (mutant.elsewhere || (tests && mutant.test !== undefined)) return judgeByTest(mutant, options);
   const { seeds, caught } = await hunt(mutant, options);
   const tried = `${seeds} seeds`;
   if (caught !== undefined) {
     return { mutant, tried, how: `seed ${caught.seed}`, what: caught.failure };
   }
   if (mutant.test === undefined || signal.aborted) return { mutant, tried, what: 'NOT CAUGHT' };
-  return judgeByTest(mutant, memory, `${tried}, `);
+  return judgeByTest(mutant, options, `${tried}, `);
 }
 
-function judgeByTest(mutant, memory, before = '') {
+async function judgeByTest(mutant, { memory, signal }, before = '') {
   const { file, name } = mutant.test;
   const known = memory.recall(mutant) ?? {};
-  const failure = known.failure ?? catchByTest(mutant);
+  const failure = known.failure ?? (await runNamedTest(mutant, signal));
   if (failure !== undefined) memory.keep(mutant, { ...known, failure });
   const tried = `${before}a test`;
   if (failure === undefined) return { mutant, tried, what: `NOT CAUGHT by ${file}: ${name}` };
   return { mutant, tried, how: `${file}: ${name}`, what: failure };
+}
+
+/** undefined also when it was interrupted. */
+async function runNamedTest(mutant, signal) {
+  try {
+    return await catchByTest(mutant, signal);
+  } catch (error) {
+    if (signal.aborted) return undefined;
+    throw error;
+  }
 }
 
 function shortened(text) {

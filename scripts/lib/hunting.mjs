@@ -66,7 +66,8 @@ export async function hunt(mutant, { limit, jobs, memory, signal }) {
     );
     if (signal.aborted) break;
     seeds = suspect?.seed ?? limit;
-    const innocent = suspect === undefined || (await failsAnyway(suspect.seed));
+    const innocent = suspect === undefined || (await failsAnyway(suspect.seed, signal));
+    if (signal.aborted) break;
     if (!innocent) caught = suspect;
     memory.keep(mutant, { ...memory.recall(mutant), seeds, caught });
   }
@@ -88,11 +89,11 @@ async function firstFailure(from, limit, { jobs, environment, signal }, note) {
   return suspect;
 }
 
-async function failsAnyway(seed) {
+async function failsAnyway(seed, signal) {
   let failed = false;
   const onOutcome = ({ failure }) => {
     failed = failure !== undefined;
   };
-  await runSeeds({ from: seed, count: 1, jobs: 1, onOutcome });
+  await runSeeds({ from: seed, count: 1, jobs: 1, onOutcome, signal });
   return failed;
 }

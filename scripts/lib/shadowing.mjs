@@ -2,8 +2,10 @@
 // mutant's edit is made, so that the tree itself never changes. Native tests are compiled there,
 // those of jest run as they are; tests of the simulator get the mutant's addon.
 // A test counts as one that catches a mutant only when it passes without it.
+// What runs a test is waited for, not blocked on: an interrupt is heard, and ends it with all that
+// it has started.
 
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import {
   existsSync,
   lstatSync,
@@ -28,19 +30,23 @@ const OUTPUT_BYTES = 64 << 20;
 
 const passedBefore = new Map();
 
-/** Answers what the test said against the mutant, or undefined when it passed all the same. */
-export function catchByTest(mutant) {
+/**
+ * Answers what the test said against the mutant, or undefined when it passed all the same.
+ * @throws what `signal` (AbortSignal) was aborted with, too
+ */
+export async function catchByTest(mutant, signal) {
   const { test } = mutant;
   const key = `${test.file}: ${test.name}`;
   if (!passedBefore.has(key)) {
     copyTree();
-    const failure = runTest(test, {});
+    const failure = await runTest(test, { signal });
     if (failure !== undefined) throw new Error(`${key}: fails without any mutant: ${failure}`);
     passedBefore.set(key, true);
   }
   copyTree({ file: mutant.file, text: editedText(mutant) });
   const simulated = test.file.startsWith('test/sim/') && mutant.file.endsWith('.cc');
-  const failure = runTest(test, simulated ? mutantEnvironment(mutant.name) : {});
+  const environment = simulated ? mutantEnvironment(mutant.name) : {};
+  const failure = await runTest(test, { environment, signal });
   copyTree();
   return failure;
 }
@@ -87,24 +93,22 @@ function removeOthers(files) {
 }
 
 /** undefined: it passed; else why not. A test that is not there, or not built, is an error. */
-function runTest({ file, name, seeds }, environment) {
-  if (!existsSync(join(root, file))) throw new Error(`${file} is not there`);
-  return file.endsWith('.cc') ? runNative(file, name, seeds) : runJest(file, name, environment);
+async function runTest(test, options) {
+  if (!existsSync(join(root, test.file))) throw new Error(`${test.file} is not there`);
+  return test.file.endsWith('.cc') ? runNative(test, options) : runJest(test, options);
 }
 
 /** `seeds`: of a test that runs random histories, more than it does by itself. */
-function runNative(file, name, seeds) {
+async function runNative({ file, name, seeds }, { signal }) {
   const binary = basename(file, '.cc');
   const make = ['-s', '-j2', '-C', 'native/test', 'OUT=../../build-native', 'WERROR='];
   for (const target of [['objects'], ['tests', `TESTS=${binary}`]]) {
-    const { status, stderr } = inShadow('make', [...make, ...target]);
+    const { status, stderr } = await inShadow('make', [...make, ...target], { signal });
     if (status !== 0) throw new Error(`${file} does not build: ${stderr.slice(0, 2000)}`);
   }
-  const { status, stdout, stderr } = inShadow(
-    join(SHADOW, 'build-native', binary),
-    [name],
-    seeds === undefined ? {} : { SEEDS: String(seeds) },
-  );
+  const environment = seeds === undefined ? {} : { SEEDS: String(seeds) };
+  const program = join(SHADOW, 'build-native', binary);
+  const { status, stdout, stderr } = await inShadow(program, [name], { environment, signal });
   const lines = stdout.split('\n');
   if (status === 0 && !lines.includes(`ok ${name}`)) throw new Error(`${file} has no ${name}`);
   if (status === 0) return undefined;
@@ -112,10 +116,10 @@ function runNative(file, name, seeds) {
   return failed ?? stderr.trim().split('\n')[0] ?? `ended with status ${status}`;
 }
 
-function runJest(file, name, environment) {
+async function runJest({ file, name }, options) {
   const pattern = `^${name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}$`;
   const args = ['--json', '--runTestsByPath', file, '-t', pattern, '--forceExit'];
-  const { stdout, stderr } = inShadow(npmBin('jest'), args, environment);
+  const { stdout, stderr } = await inShadow(npmBin('jest'), args, options);
   const start = stdout.indexOf('{');
   if (start < 0) throw new Error(`jest did not run ${file}: ${stderr.slice(0, 2000)}`);
   const { numPassedTests, testResults } = JSON.parse(stdout.slice(start));
@@ -136,12 +140,41 @@ function firstWords(text) {
   return text.replace(/\x1b\[[0-9;]*m/g, '').split('\n')[0];
 }
 
-function inShadow(command, args, environment = {}) {
-  return spawnSync(command, args, {
-    cwd: SHADOW,
-    encoding: 'utf8',
-    env: { ...process.env, ...environment },
-    maxBuffer: OUTPUT_BYTES,
-    timeout: TEST_DEADLINE_MS,
+/** Answers its status (null: killed) and output; nothing of it is left running. */
+function inShadow(command, args, { environment, signal }) {
+  return new Promise((resolve, reject) => {
+    signal.throwIfAborted();
+    const child = spawn(command, args, {
+      cwd: SHADOW,
+      detached: true,
+      env: { ...process.env, ...environment },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const output = { stdout: '', stderr: '' };
+    for (const name of ['stdout', 'stderr']) {
+      child[name].setEncoding('utf8').on('data', (text) => {
+        output[name] += text;
+        if (output[name].length > OUTPUT_BYTES) killGroup(child);
+      });
+    }
+    const end = () => killGroup(child);
+    const timer = setTimeout(end, TEST_DEADLINE_MS);
+    signal.addEventListener('abort', end);
+    child.on('error', reject);
+    child.on('exit', end);
+    child.on('close', (status) => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', end);
+      if (signal.aborted) reject(signal.reason);
+      else resolve({ status, ...output });
+    });
   });
+}
+
+function killGroup({ pid }) {
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch (error) {
+    if (error.code !== 'ESRCH') throw error;
+  }
 }
