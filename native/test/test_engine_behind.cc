@@ -240,3 +240,20 @@ TEST(a_disk_that_fails_while_waiting_leaves_the_source_to_serve) {
   CHECK_EQ(pair.client.reply(), 0u);
   CHECK(first(pair.client.read(kLacking, 4096)) == std::byte{7});
 }
+
+// What its clients wrote meanwhile is not marked on the disk that is attached again.
+TEST(a_disk_attached_again_is_read_once_its_source_is_there) {
+  Behind pair;
+  CHECK(pair.begin());
+  CHECK_EQ(pair.alpha.detach(true), 0);
+  CHECK(pair.join_diskless());
+  CHECK_EQ(pair.client.write(kSynced + 8192, std::byte{6}, 4096), 0u);
+  CHECK_EQ(pair.alpha.attach_again(), 0);
+  pair.client.request(0, kSynced + 8192, 4096, nullptr);
+  CHECK(!pair.client.try_reply(500'000));
+  CHECK(pair.join());
+  CHECK_EQ(pair.client.finish_reply(), 0u);
+  std::vector<std::byte> data(4096);
+  CHECK(pair.client.receive(data.data(), 4096));
+  CHECK(first(data) == std::byte{6});
+}

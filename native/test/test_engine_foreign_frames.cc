@@ -68,6 +68,22 @@ struct Stranger {
   }
 };
 
+// A connection between them, on which nothing is established.
+bool meet(Copy& copy, Stranger& stranger) {
+  const auto [mine, its] = copy.world.connect_pair(copy.io, stranger.io);
+  stranger.socket = its;
+  stranger.receive();
+  Done opened;
+  copy.engine->connect_link(0, mine, ++copy.incarnation, opened.completion);
+  return copy.wait(opened) && opened.error == 0;
+}
+
+void be_in_sync(Copy& copy) {
+  engine::MetadataPatch same;
+  same.peers.emplace_back().full_sync = false;
+  copy.patch(same);
+}
+
 class Intrusion {
  public:
   explicit Intrusion(uint64_t seed)
@@ -84,8 +100,8 @@ class Intrusion {
     const auto role = role_ = static_cast<ResyncRole>(random_.between(0, 2));
     const bool serves = serves_ = random_.chance(3);
     if (serves && !client_.serve_and_connect()) die("serve failed");
-    if (role == ResyncRole::kNone) be_in_sync();
-    connect();
+    if (role == ResyncRole::kNone) be_in_sync(alpha_);
+    if (!meet(alpha_, stranger_)) die("no connection");
     if (!random_.chance(6)) establish(role);
     if (role != ResyncRole::kNone && random_.chance(2)) finish_exchange();
     for (uint64_t left = random_.between(1, 20); left > 0; --left) {
@@ -103,21 +119,6 @@ class Intrusion {
   }
 
  private:
-  void be_in_sync() {
-    engine::MetadataPatch same;
-    same.peers.emplace_back().full_sync = false;
-    alpha_.patch(same);
-  }
-
-  void connect() {
-    const auto [mine, its] = world_.connect_pair(alpha_.io, stranger_.io);
-    stranger_.socket = its;
-    stranger_.receive();
-    Done opened;
-    alpha_.engine->connect_link(0, mine, ++alpha_.incarnation, opened.completion);
-    if (!alpha_.wait(opened) || opened.error != 0) die("no connection");
-  }
-
   void establish(ResyncRole role) {
     if (role == ResyncRole::kTarget) {
       engine::MetadataPatch target;
@@ -271,4 +272,28 @@ void run_intrusion(uint64_t seed) {
 
 TEST(foreign_frames_end_the_connection_alone) {
   CHECK_EQ(fixture::run_seeds(kSeeds, run_intrusion), 0u);
+}
+
+// One block too far: there lies the metadata.
+TEST(a_write_beyond_the_end_ends_its_connection) {
+  io::SimWorld world(1);
+  Copy copy(world, "alpha", {"beta"});
+  CHECK_EQ(copy.attach(), 0);
+  copy.make_up_to_date(kUuid);
+  be_in_sync(copy);
+  Stranger stranger(world, true);
+  CHECK(meet(copy, stranger));
+  CHECK_EQ(fixture::establish(copy, 0, ResyncRole::kNone, kUuid), 0);
+  const uint64_t end = copy.engine->superblock().layout.device_size_bytes;
+  const auto before = world.read_back(copy.disk, end, 4096);
+  FrameHeader header;
+  header.type = FrameType::kData;
+  header.sequence = 1;
+  header.offset = end - 512;
+  header.payload_bytes = 1024;
+  stranger.add(header, std::vector<std::byte>(1024, std::byte{0x77}));
+  stranger.flush();
+  world.run_until([] { return false; }, 1'000'000);
+  CHECK_EQ(copy.events.closed, 1u);
+  CHECK(world.read_back(copy.disk, end, 4096) == before);
 }

@@ -47,6 +47,14 @@ struct Pair {
     if (fixture::establish(beta, 0, engine::ResyncRole::kTarget, uuid) != 0) return false;
     return world.run_until([&] { return alpha.events.finished > before; }, 600'000'000);
   }
+  // In sync again after a clean end of beta, which leaves nothing hot there.
+  bool restart_beta() {
+    if (beta.close() != 0 || beta.attach() != 0) return false;
+    pass(100'000);
+    if (!fixture::connect(world, alpha, 0, beta, 0)) return false;
+    return fixture::establish(alpha, 0, engine::ResyncRole::kNone, kUuid) == 0 &&
+           fixture::establish(beta, 0, engine::ResyncRole::kNone, kUuid) == 0;
+  }
   void pass(uint64_t us) {
     world.run_until([] { return false; }, us);
   }
@@ -66,6 +74,13 @@ struct Pair {
       CHECK_EQ(client.write(extent * kExtent, std::byte{1}, 4096), 0u);
     }
     CHECK_EQ(alpha.stats->hot_extents.load(), 2u);
+  }
+  // Asked for, and not waited for.
+  bool ask(Client& from, uint64_t offset, std::byte fill) {
+    const std::vector<std::byte> data(4096, fill);
+    const bool taken = from.try_request(1, offset, data, 100'000);
+    pass(50'000);
+    return taken;
   }
   void slow_disk(Copy& copy, uint32_t least_us, uint32_t most_us) {
     world.behaviour(copy.disk).minimum_us = least_us;
@@ -142,6 +157,80 @@ TEST(what_a_lost_peer_has_not_reported_gets_its_bits_in_every_protocol) {
     CHECK(pair.resync());
     CHECK(fixture::same_data(pair.world, pair.alpha, pair.beta));
   }
+}
+
+// The page of the log takes a flush to be durable: before that the data is on no disk, and none of
+// it is sent.
+TEST(no_data_is_written_before_its_extent_is_hot) {
+  for (const bool here : {true, false}) {
+    Pair pair(Protocol::kC, 11);
+    CHECK(pair.start());
+    CHECK(pair.restart_beta());
+    CHECK_EQ(pair.alpha.stats->hot_extents + pair.beta.stats->hot_extents, 0u);
+    Copy& slow = here ? pair.alpha : pair.beta;
+    pair.world.behaviour(slow.disk).flush_us = 1'000'000;
+    CHECK(pair.ask(pair.client, 5 * kExtent, std::byte{1}));
+    pair.pass(500'000);
+    CHECK(!pair.has(slow, 5 * kExtent, std::byte{1}));
+    CHECK(!pair.has(pair.beta, 5 * kExtent, std::byte{1}));
+    CHECK_EQ(pair.client.reply(), 0u);
+    CHECK(pair.has(slow, 5 * kExtent, std::byte{1}));
+  }
+}
+
+// The later of two writes to one place stays, whatever disk takes long for the first.
+TEST(overlapping_writes_are_done_one_after_the_other) {
+  for (uint32_t run = 0; run < 2 * std::size(kAll); ++run) {
+    Pair pair(kAll[run / 2], 12);
+    CHECK(pair.start());
+    CHECK_EQ(pair.client.write(0, std::byte{1}, 4096), 0u);
+    Client second(pair.alpha);
+    CHECK(second.connect(pair.client.listener));
+    Copy& slow = run % 2 == 0 ? pair.alpha : pair.beta;
+    pair.slow_disk(slow, 1'000'000, 1'000'000);
+    CHECK(pair.ask(pair.client, 0, std::byte{2}));
+    pair.slow_disk(slow, 20, 200);
+    CHECK(pair.ask(second, 0, std::byte{3}));
+    CHECK_EQ(pair.client.reply(), 0u);
+    CHECK_EQ(second.reply(), 0u);
+    pair.pass(2'000'000);
+    CHECK(pair.has(pair.alpha, 0, std::byte{3}));
+    CHECK(pair.has(pair.beta, 0, std::byte{3}));
+  }
+}
+
+// A flush, or each write's own: in A and B a peer's may come later than the answer.
+TEST(what_is_flushed_outlives_a_loss_of_power) {
+  constexpr uint32_t kWrites = 8;
+  for (uint32_t run = 0; run < 4 * std::size(kAll); ++run) {
+    const Protocol protocol = kAll[run / 4];
+    Pair pair(protocol, run + 1);
+    CHECK(pair.start());
+    const bool durable = run % 2 == 0;
+    Copy& gone = run % 4 < 2 || protocol != Protocol::kC ? pair.alpha : pair.beta;
+    for (uint32_t i = 0; i < kWrites; ++i) {
+      const uint32_t error = durable ? pair.client.write_durable(i * kMiB, std::byte{9}, 4096)
+                                     : pair.client.write(i * kMiB, std::byte{9}, 4096);
+      CHECK_EQ(error, 0u);
+    }
+    if (!durable) CHECK_EQ(pair.client.flush(), 0u);
+    gone.crash(io::SimCrash::kPower);
+    for (uint32_t i = 0; i < kWrites; ++i) CHECK(pair.has(gone, i * kMiB, std::byte{9}));
+  }
+}
+
+TEST(no_extent_cools_before_the_disk_is_flushed) {
+  Pair pair(Protocol::kC, 13);
+  CHECK(pair.start(1));
+  pair.write_two_extents();
+  // The bitmap, as the resync left it, is written the first time.
+  CHECK(pair.world.run_until([&] { return pair.alpha.stats->hot_extents < 2; }, 5'000'000));
+  pair.write_two_extents();
+  // The flush of the data comes before that of the bitmap.
+  pair.world.behaviour(pair.alpha.disk).flush_us = 3'000'000;
+  pair.pass(4'500'000);
+  CHECK_EQ(pair.alpha.stats->hot_extents.load(), 2u);
+  CHECK(pair.world.run_until([&] { return pair.alpha.stats->hot_extents < 2; }, 20'000'000));
 }
 
 TEST(no_extent_cools_before_the_peer_has_reported_it) {

@@ -81,6 +81,10 @@ TEST(losing_the_peer_starts_a_generation_and_bits) {
   CHECK(pair.alpha.engine->superblock().peers[0].bitmap_uuid == kUuid);
   CHECK_EQ(pair.alpha.out_of_sync(0), 4096u);
   CHECK_EQ(pair.alpha.events.generations, 1u);
+  // The first was on its way to the peer, others are not sent.
+  CHECK_EQ(client.write(2u << 20, std::byte{3}, 4096), 0u);
+  CHECK_EQ(pair.alpha.out_of_sync(0), 8192u);
+  CHECK_EQ(pair.alpha.events.generations, 1u);
 }
 
 TEST(a_returning_peer_resyncs_by_bitmap_under_writes) {
