@@ -25,7 +25,7 @@ export class LinkEnd extends Error {
 const LASTING: readonly ErrorCode[] = ['SplitBrain', 'Unrelated', 'Reverted', 'InvalidArgs'];
 
 /** Refusals that another attempt cannot change. */
-export function isLasting(code: ErrorCode): boolean {
+function isLasting(code: ErrorCode): boolean {
   return LASTING.includes(code);
 }
 
