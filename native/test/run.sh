@@ -31,29 +31,46 @@ build() {
   make -s -k -j2 OUT="$out" "$@" >>"$log" 2>&1
 }
 
-# run_tests OUT LOG PREFIX RUNNER NAMES...: runs the built tests, naming those that are not there.
+# run_test OUT LOG PREFIX RUNNER NAME: runs one built test, naming it when it is not there.
+run_test() {
+  local out=$1 log=$2 prefix=$3 runner=$4 name=$5 status
+  if [ ! -x "$out/$name" ]; then
+    echo "FAIL $prefix$name: does not build, see $log"
+    return 1
+  fi
+  # shellcheck disable=SC2086 # the runner is words, or nothing
+  timeout 300 $runner "$out/$name" 9>&- | sed -u "s/^ok /ok $prefix/; s/^FAIL /FAIL $prefix/"
+  status=${PIPESTATUS[0]}
+  if [ "$status" -gt 1 ]; then echo "FAIL $prefix$name: ended with status $status"; fi
+  return "$((status != 0))"
+}
+
+# run_tests OUT LOG PREFIX RUNNER NAMES...: two at a time; what each says comes at its end, whole.
 run_tests() {
-  local out=$1 log=$2 prefix=$3 runner=$4 name status
+  local out=$1 log=$2 prefix=$3 runner=$4 name
+  local -A running=()
   shift 4
   for name in "$@"; do
-    if [ ! -x "$out/$name" ]; then
-      echo "FAIL $prefix$name: does not build, see $log"
-      failed=1
-      continue
-    fi
-    # shellcheck disable=SC2086 # the runner is words, or nothing
-    timeout 300 $runner "$out/$name" 9>&- | sed -u "s/^ok /ok $prefix/; s/^FAIL /FAIL $prefix/"
-    status=${PIPESTATUS[0]}
-    if [ "$status" -gt 1 ]; then echo "FAIL $prefix$name: ended with status $status"; fi
-    if [ "$status" -ne 0 ]; then failed=1; fi
+    if [ ${#running[@]} -eq 2 ]; then end_test; fi
+    run_test "$out" "$log" "$prefix" "$runner" "$name" >"$out/$name.said" &
+    running[$!]=$name
   done
+  while [ ${#running[@]} -gt 0 ]; do end_test; done
+}
+
+# Of those that run_tests has running, the one that ends first.
+end_test() {
+  local pid
+  if ! wait -n -p pid "${!running[@]}"; then failed=1; fi
+  cat "$out/${running[$pid]}.said"
+  unset "running[$pid]"
 }
 
 run_here() {
-  local out=$base flags='-O1 -g' log
+  local out=$base flags='-O1 -g1' log
   if [ "${SANITIZE:-0}" = 1 ]; then
     out=$base/sanitize
-    flags='-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all'
+    flags='-O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all'
   fi
   mkdir -p "$out"
   log=$out/build.log
