@@ -1,11 +1,18 @@
-// npm run sim:coverage: what the seeds of the simulator reach. Options: --seeds N (200), --from N
-// (1), --jobs J (all cores). Prints the branches of src/rules and the lines of native/engine that
-// no seed reached, by file, and the percentages. Ends with 1 when a seed failed or a target is
-// missed: 100 % of the rules' branches, 90 % of the engine's lines.
+// npm run sim:coverage: what the simulator reaches, by seeds and by the scenarios of test/sim
+// together. Options: --seeds N (200), --from N (1), --jobs J (all cores). Prints the branches of
+// src/rules and the lines of native/engine that neither reached, by file, and the percentages. Ends
+// with 1 when a seed or a scenario failed or a target is missed: 100 % of the rules' branches, 90 %
+// of the engine's lines.
 
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
-import { coveringEnvironment, engineCoverage, rulesCoverage } from './lib/covering.mjs';
+import {
+  coveringEnvironment,
+  engineCoverage,
+  rulesCoverage,
+  runScenarios,
+  scenarioFiles,
+} from './lib/covering.mjs';
 import { runSeeds } from './lib/simulating.mjs';
 import { root, run } from './lib/tools.mjs';
 
@@ -57,9 +64,12 @@ async function main() {
     say(`seed ${seed} failed: ${failure.split('\n')[0]}`);
   };
   await runSeeds({ from, count, jobs, environment, onOutcome });
+  const files = scenarioFiles();
+  const passed = runScenarios(files, environment);
+  say(`counted: seeds ${from} to ${from + count - 1}, and the scenarios of ${files.join(', ')}`);
   const rules = report('branches of src/rules', rulesCoverage(), RULES_PERCENT);
   const engine = report('lines of native/engine', engineCoverage(), ENGINE_PERCENT);
-  return failed === 0 && rules && engine ? 0 : 1;
+  return failed === 0 && passed && rules && engine ? 0 : 1;
 }
 
 try {

@@ -1,6 +1,10 @@
-// How much of the engine and of the rules the simulator's seeds reach. The engine (native/engine)
-// is compiled with gcov's counters, by line; the rules (src/rules) are counted by V8, by branch:
-// each arm of if, ?:, &&, ||, ?? and switch, each function, and each if without else not taken.
+// How much of the engine and of the rules the simulator reaches, by seeds and by scenarios (tests
+// of test/sim that are told with stage.ts). The engine (native/engine) is compiled with gcov's
+// counters, by line; the rules (src/rules) are counted by V8, by branch: each arm of if, ?:, &&,
+// ||, ?? and switch, each function, and each if without else not taken.
+//
+// All processes load the rules as test/sim/loader.cjs transpiles them, so that what V8 counted by
+// their offsets is added up.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -8,15 +12,17 @@ import { createRequire, SourceMap } from 'node:module';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { BUILD, linkWith, recordedCommand, replaced, shell } from './mutating.mjs';
-import { root } from './tools.mjs';
+import { npmBin, root, runQuietly } from './tools.mjs';
 
 const FOLDER = join(BUILD, 'coverage');
 const ENGINE = join(root, 'native', 'engine');
 const RULES = join(root, 'src', 'rules');
+const SCENARIOS = join(root, 'test', 'sim');
+const LOADER = join(SCENARIOS, 'loader.cjs');
 const GCOV_OUTPUT_BYTES = 64 << 20;
 const require = createRequire(import.meta.url);
 
-/** The environment in which batch.ts counts; compiles the engine with counters. */
+/** The environment in which seeds and scenarios count; compiles the engine with counters. */
 export function coveringEnvironment() {
   rmSync(FOLDER, { recursive: true, force: true });
   mkdirSync(join(FOLDER, 'v8'), { recursive: true });
@@ -29,6 +35,23 @@ export function coveringEnvironment() {
   const addon = join(FOLDER, 'covered.node');
   linkWith(addon, [...objects, '--coverage']);
   return { BLKMIRROR_SIM_ADDON: addon, NODE_V8_COVERAGE: join(FOLDER, 'v8') };
+}
+
+/** Files of tests that are scenarios: told with stage.ts. */
+export function scenarioFiles() {
+  return readdirSync(SCENARIOS)
+    .filter((name) => name.endsWith('.test.ts'))
+    .filter((name) => readFileSync(join(SCENARIOS, name), 'utf8').includes("from './stage'"))
+    .map((name) => `test/sim/${name}`)
+    .sort();
+}
+
+/** All in one process, as seeds are; whether all of them passed. */
+export function runScenarios(files, environment) {
+  const transform = JSON.stringify({ '\\.ts$': LOADER });
+  const flags = ['--runInBand', '--no-cache', '--transform', transform];
+  const env = { ...process.env, ...environment };
+  return runQuietly(npmBin('jest'), [...flags, '--runTestsByPath', ...files], { env }) === 0;
 }
 
 function engineSources() {
@@ -64,7 +87,7 @@ export function rulesCoverage() {
   const runs = readdirSync(join(FOLDER, 'v8')).map((name) =>
     JSON.parse(readFileSync(join(FOLDER, 'v8', name), 'utf8')),
   );
-  const { sourceOf } = require(join(root, 'test', 'sim', 'loader.cjs'));
+  const { sourceOf } = require(LOADER);
   return readdirSync(RULES)
     .filter((name) => name.endsWith('.ts'))
     .sort()

@@ -4,6 +4,8 @@
 // types are checked by `npm run lint`. With BLKMIRROR_SIM_EDIT (JSON: file, edits) one source
 // file is loaded with those texts replaced: a mutant of mutants.json. A text that is not
 // there exactly once ends the process.
+//
+// It is a transformer of jest, too: then a test runs exactly that (scripts/lib/covering.mjs).
 'use strict';
 
 const { createHash } = require('node:crypto');
@@ -22,6 +24,9 @@ Module._extensions['.ts'] = (module, file) => {
 
 /** What is run of a file, with its source map. */
 module.exports.sourceOf = (file) => compiled(file, edited(file, readFileSync(file, 'utf8')));
+
+/** As jest asks for it. */
+module.exports.process = (_text, file) => ({ code: module.exports.sourceOf(file) });
 
 function edited(file, text) {
   if (edit === null || relative(root, file) !== edit.file) return text;
