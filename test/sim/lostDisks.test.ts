@@ -1,14 +1,24 @@
 // What becomes of copies whose disk failed, was detached or was put back: over the simulator, one
 // step after the other, with everything that its checker knows.
 
-import { present } from '../../src/model/assert';
 import type { PeerState } from '../../src/rules/transitions';
 import { giveUp } from './administrator';
 import { DISK } from './cluster';
 import { compare, heal } from './healing';
-import type { Machine } from './machine';
 import type { Story } from './story';
-import { SMALL, WRITERS, close, demote, mirror, outside, pair, run, until, write } from './stage';
+import {
+  SMALL,
+  WRITERS,
+  close,
+  demote,
+  keepCopy,
+  mirror,
+  outside,
+  pair,
+  run,
+  until,
+  write,
+} from './stage';
 
 afterEach(close);
 
@@ -138,20 +148,6 @@ test(
     compare(story);
   }),
 );
-
-/** A power failure, as a disk image keeps it; the node is up again afterwards. */
-function keepCopy(story: Story, machine: Machine): () => void {
-  story.crash(machine, 'power');
-  const copy = present(story.checker.tryKeep(machine), 'all of it is known');
-  const snapshot = machine.node.snapshotDisk(DISK);
-  story.boot(machine);
-  return () => {
-    story.crash(machine, 'power');
-    machine.node.restoreDisk(DISK, snapshot);
-    story.checker.restored(machine, copy);
-    story.boot(machine);
-  };
-}
 
 test(
   'a copy that went back to an older state does not serve a Primary without a disk',

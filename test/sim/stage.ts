@@ -2,7 +2,8 @@
  * What scenarios are told with: a mirror of two or three simulated nodes in a state that is the
  * same each time, and steps that wait until what they began has come about.
  */
-import { Cluster } from './cluster';
+import { present } from '../../src/model/assert';
+import { Cluster, DISK } from './cluster';
 import { heal } from './healing';
 import type { Machine } from './machine';
 import { drawPlan } from './plan';
@@ -82,6 +83,13 @@ export function cut(story: Story, one: Machine, other: Machine, how: boolean): v
   story.cluster.world.setCut(other.node, one.node, how);
 }
 
+/** Nothing passes between them, and both know. */
+export function cutOff(story: Story, one: Machine, other: Machine): void {
+  cut(story, one, other, true);
+  const lost = (a: Machine, b: Machine): boolean => a.peer(b).connectionState !== 'Connected';
+  until(story, () => lost(one, other) && lost(other, one));
+}
+
 export function until(story: Story, condition: () => boolean): void {
   expect(story.cluster.until(condition, WAIT_US)).toBe(true);
 }
@@ -97,4 +105,24 @@ export function write(story: Story, operations: number): void {
   const wanted = story.cluster.world.operations() + operations;
   story.crew.grant(operations);
   until(story, () => story.cluster.world.operations() >= wanted);
+}
+
+/** It stands alone for that, and says so. */
+export function standsFor(verdict: string, one: Machine, two: Machine): boolean {
+  const { connectionState, reason } = one.peer(two);
+  return connectionState === 'StandAlone' && reason.startsWith(verdict);
+}
+
+/** A power failure, as a disk image keeps it; the node is up again afterwards. */
+export function keepCopy(story: Story, machine: Machine): () => void {
+  story.crash(machine, 'power');
+  const copy = present(story.checker.tryKeep(machine), 'all of it is known');
+  const snapshot = machine.node.snapshotDisk(DISK);
+  story.boot(machine);
+  return () => {
+    story.crash(machine, 'power');
+    machine.node.restoreDisk(DISK, snapshot);
+    story.checker.restored(machine, copy);
+    story.boot(machine);
+  };
 }

@@ -1,0 +1,119 @@
+// Three copies of which the administrator has given one up for an older one, and unfinished copies
+// whose source is gone: over the simulator, with everything that its checker knows.
+
+import { giveUp } from './administrator';
+import { DISK } from './cluster';
+import { compare } from './healing';
+import type { Machine } from './machine';
+import {
+  THREE,
+  close,
+  cut,
+  cutOff,
+  demote,
+  mirror,
+  outside,
+  pair,
+  run,
+  standsFor,
+  until,
+  write,
+} from './stage';
+import type { Story } from './story';
+
+afterEach(close);
+
+function waitsFor(story: Story, one: Machine, two: Machine, reason: RegExp): void {
+  const waits = (machine: Machine, other: Machine): boolean => {
+    const peer = machine.peer(other);
+    return peer.connectionState === 'Connected' && reason.test(peer.reason);
+  };
+  until(story, () => waits(one, two) && waits(two, one));
+  story.cluster.pass(500_000);
+  expect([one.peer(two).replicationState, two.peer(one).replicationState]).toEqual(['Off', 'Off']);
+}
+
+/** Both are filled by alpha when that loses its power; `older`: beta was cut off before gamma. */
+function unfinished(seed: number, older: boolean): Story {
+  const story = mirror(seed, THREE);
+  const [alpha, beta] = pair(story);
+  const gamma = story.cluster.named('gamma');
+  cut(story, beta, gamma, true);
+  cutOff(story, alpha, beta);
+  if (older) write(story, 50);
+  cutOff(story, alpha, gamma);
+  write(story, 300);
+  for (const one of [beta, gamma]) {
+    one.node.setDisk(DISK, { latencyUs: [40_000, 60_000] });
+    cut(story, alpha, one, false);
+  }
+  const isFilled = (one: Machine): boolean => one.peer(alpha).replicationState === 'SyncTarget';
+  until(story, () => isFilled(beta) && isFilled(gamma));
+  story.crash(alpha, 'power');
+  until(story, () => [beta, gamma].every((one) => one.peer(alpha).role === 'Unknown'));
+  cut(story, beta, gamma, false);
+  return story;
+}
+
+test.each([false, true])(
+  'two unfinished copies wait for one that is whole (one is older: %s)',
+  (older) =>
+    outside(() => {
+      const story = unfinished(71, older);
+      const [, beta] = pair(story);
+      const gamma = story.cluster.named('gamma');
+      waitsFor(story, beta, gamma, /^neither copy is UpToDate/);
+      expect([beta, gamma].map((one) => one.state?.diskState)).toEqual([
+        'Inconsistent',
+        'Inconsistent',
+      ]);
+      compare(story);
+    })(),
+);
+
+const resyncFull = (machine: Machine) => (): Promise<void> =>
+  machine.command('resync --full', () => machine.resource.resync({ full: true }));
+
+/**
+ * Alpha wrote what gamma has and beta has not. Gamma's copy is given up for beta's older one, which
+ * alpha fills afterwards: each of alpha and gamma has left behind what the other holds.
+ */
+function contradictory(seed: number): [Story, Machine, Machine] {
+  const story = mirror(seed, THREE);
+  const [alpha, beta] = pair(story);
+  const gamma = story.cluster.named('gamma');
+  cutOff(story, beta, gamma);
+  cutOff(story, alpha, beta);
+  write(story, 100);
+  cutOff(story, alpha, gamma);
+  run(story, beta, 'promote', () => beta.resource.promote({ force: false }));
+  story.crew.leave(beta);
+  cut(story, beta, gamma, false);
+  until(story, () => standsFor('split brain', gamma, beta));
+  giveUp(story, gamma, resyncFull(gamma));
+  until(story, () => gamma.peer(beta).replicationState === 'Established');
+  demote(story, beta);
+  // The second time beta tells gamma what that has given up before.
+  giveUp(story, gamma, resyncFull(gamma));
+  until(story, () => gamma.peer(beta).replicationState === 'SyncTarget');
+  until(story, () => gamma.peer(beta).replicationState === 'Established');
+  cutOff(story, beta, gamma);
+  cut(story, alpha, beta, false);
+  until(story, () => alpha.peer(beta).replicationState === 'Established');
+  expect(beta.metadata().currentUuid).toBe(alpha.metadata().currentUuid);
+  cut(story, alpha, gamma, false);
+  return [story, alpha, gamma];
+}
+
+test(
+  'two copies of which each has left behind what the other holds are split brain',
+  outside(() => {
+    const [story, alpha, gamma] = contradictory(72);
+    const split = (): boolean =>
+      standsFor('split brain', alpha, gamma) && standsFor('split brain', gamma, alpha);
+    until(story, split);
+    story.cluster.pass(1_000_000);
+    expect(split()).toBe(true);
+    compare(story);
+  }),
+);
