@@ -44,6 +44,7 @@ engine::PeerPatch peer_patch_of(const Napi::Object& object) {
   patch.met_generation = maybe_bigint(object, "metGeneration");
   patch.outdated = maybe_flag(object, "outdated");
   patch.promoted_apart = maybe_flag(object, "promotedApart");
+  patch.fills = maybe_flag(object, "fills");
   patch.full_sync = maybe_flag(object, "fullSync");
   return patch;
 }
@@ -57,6 +58,7 @@ Napi::Object peer_metadata(Napi::Env env, uint32_t slot, const meta::PeerRecord&
   set_bigint(object, "metGeneration", peer.met_generation);
   object.Set("partedMs", double(peer.parted_ms));
   object.Set("promotedApart", (peer.flags & meta::kPeerPromotedApart) != 0);
+  object.Set("fills", (peer.flags & meta::kPeerFills) != 0);
   object.Set("outdated", (peer.flags & meta::kPeerOutdated) != 0);
   object.Set("fullSync", (peer.flags & meta::kPeerFullSync) != 0);
   return object;

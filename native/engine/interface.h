@@ -85,6 +85,7 @@ struct PeerPatch {
   std::optional<uint64_t> met_generation;
   std::optional<bool> outdated;
   std::optional<bool> promoted_apart;
+  std::optional<bool> fills;
   // true: every block becomes out of sync towards the peer; false: none is (the word of a
   // Primary that has brought the peer up to date).
   std::optional<bool> full_sync;

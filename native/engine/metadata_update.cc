@@ -99,6 +99,7 @@ void MetadataUpdate::change_peer(const PeerPatch& patch) {
   if (patch.met_generation.has_value()) record.met_generation = *patch.met_generation;
   set_flag(record.flags, meta::kPeerOutdated, patch.outdated);
   set_flag(record.flags, meta::kPeerPromotedApart, patch.promoted_apart);
+  set_flag(record.flags, meta::kPeerFills, patch.fills);
   if (!patch.full_sync.has_value()) return;
   if (*patch.full_sync) {
     parts_.bitmap->set_all(patch.slot);

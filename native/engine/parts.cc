@@ -184,6 +184,7 @@ void Parts::adopt_generation_of(const Peer& peer) {
   meta::push_history(state.history_uuids, peer.past);
   state.current_uuid = peer.current_uuid;
   mark_in_sync(peer.slot);
+  for (meta::PeerRecord& record : state.peers) record.flags &= ~meta::kPeerFills;
   state.flags |= meta::kConsistent | meta::kWasUpToDate;
   state.flags &= ~meta::kOutdated;
 }

@@ -43,7 +43,9 @@ inline constexpr uint32_t kPeerOutdated = 1u << 0;
 inline constexpr uint32_t kPeerFullSync = 1u << 1;  // everything is out of sync towards it
 // This copy became Primary while the peer missed that (it was not Primary when they parted).
 inline constexpr uint32_t kPeerPromotedApart = 1u << 2;
-inline constexpr uint32_t kKnownPeerFlags = (1u << 3) - 1;
+// It has begun to fill this copy, and nobody has finished.
+inline constexpr uint32_t kPeerFills = 1u << 3;
+inline constexpr uint32_t kKnownPeerFlags = (1u << 4) - 1;
 
 struct PeerRecord {
   std::string name;          // empty: the slot is free

@@ -4,7 +4,6 @@
  * `nativePlane.ts` implements it over the C++ addon; tests may implement it in memory. Methods
  * reject with MirrorError. Event callbacks come on the main thread, in the order things
  * happened in the data plane, and must not act at once: queue it (STYLE rule 5).
- *
  * The data plane goes on without this side: it acknowledges, marks bits, detects dead peers,
  * writes a new generation when a peer is lost and finishes a resync by itself.
  */
@@ -60,9 +59,8 @@ export interface CreateMetadataSpec {
   readonly maxPeers: number;
   /** Overwrites metadata that is there. (Foreign signatures are the caller's business.) */
   readonly force: boolean;
-  /** Absent: just created. */
+  /** Absent: just created. The other one is the first in the history. */
   readonly currentUuid?: Uuid;
-  /** The first in the history. */
   readonly ancestorUuid?: Uuid;
   /** Consistent and UpToDate from the first; absent: Inconsistent. */
   readonly upToDate?: boolean;
@@ -134,6 +132,8 @@ export interface PeerMetadata {
   readonly partedMs: number;
   /** This copy became Primary while the peer missed that. */
   readonly promotedApart: boolean;
+  /** It has begun to fill this copy. */
+  readonly fills: boolean;
   readonly outdated: boolean;
   readonly fullSync: boolean;
 }
@@ -187,6 +187,7 @@ export interface PeerPatch {
   readonly generation?: bigint;
   readonly metGeneration?: bigint;
   readonly promotedApart?: boolean;
+  readonly fills?: boolean;
   readonly outdated?: boolean;
   /**
    * true: every block becomes out of sync towards the peer, durably; false: none is (only on the

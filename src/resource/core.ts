@@ -222,7 +222,7 @@ export class Core {
       sizeBytes: metadata.sizeBytes,
       blockBytes: metadata.blockBytes,
       outOfSyncBytes: this.peerStatistics(peer)?.outOfSyncBytes ?? 0n,
-      fullSync: record.fullSync,
+      fullSync: record.fullSync || isFilledByOther(metadata, record),
       rank: this.outranks(peer) ? 0 : 1,
       discardMyData: requests.discardMyData,
       resuming: this.resuming && this.gate.snapshot().role !== 'Primary',
@@ -250,6 +250,14 @@ export class Core {
   outranks(peer: NodeName): boolean {
     return this.node < peer;
   }
+}
+
+/**
+ * Unfinished, with blocks of a third node in it: no bit towards this peer tells which. It is filled
+ * in full from it, while who has begun goes on by the bits that are left.
+ */
+function isFilledByOther({ consistent, peers }: Metadata, record: PeerMetadata): boolean {
+  return !consistent && peers.some(({ slot, fills }) => fills && slot !== record.slot);
 }
 
 /**

@@ -5,12 +5,10 @@
  * peer has said that it has done so (`remembering`). A copy that does not know of a meeting that
  * its peer remembers was restored from an older state.
  *
- * A target is Inconsistent before the first block arrives, and has nothing of its own any more. A
- * source remembers in its bitmapUuid towards the target which generation the target began from: an
- * interrupted resync then goes on by the bits that are left, also one that was ordered against the
- * generations. It does so only once the target has said that it is Inconsistent: one that has not
- * heard of the order may go on in that generation, which must not count as left behind then. A
- * source is not Outdated any more: the handshake has found that nothing newer was seen.
+ * A target is Inconsistent before the first block arrives, has nothing of its own any more, and
+ * remembers who fills it. A source remembers in its bitmapUuid towards the target which generation
+ * that began from, so that an interrupted resync goes on by the bits that are left; a source is not
+ * Outdated any more: the handshake has found that nothing newer was seen.
  */
 import type { Uuid } from '../model/states';
 import type { Metadata, MetadataPatch, PeerMetadata, PeerPatch, Slot } from '../plane/plane';
@@ -31,9 +29,11 @@ export function preparation(
   if (record?.metGeneration !== own.generation) change.metGeneration = own.generation;
   const begun = generationGivenUp(verdict, own, slot);
   if (begun !== undefined) change.bitmapUuid = 0n;
-  if (verdict.kind === 'resync' && verdict.markAll) change.fullSync = true;
+  const byOther = isTarget(verdict) && own.peers.some((one) => one.fills && one.slot !== slot);
+  if (verdict.kind === 'resync' && (verdict.markAll || byOther)) change.fullSync = true;
   // It knows again who is Primary.
   if (record?.outdated === true) change.outdated = false;
+  const others = isTarget(verdict) ? fillers(own, change) : [];
   const declares = isTarget(verdict) && own.consistent;
   const current = isSource(verdict) && own.outdated;
   if (!declares && !current && Object.keys(change).length === 1) return undefined;
@@ -42,8 +42,20 @@ export function preparation(
     ...(declares ? { consistent: false } : {}),
     ...(begun === undefined ? {} : { addHistory: [begun] }),
     ...(current ? { outdated: false } : {}),
-    peers: [change],
+    peers: [change, ...others],
   };
+}
+
+/**
+ * Of three nodes and more, this peer fills the copy from here on, others do not any more: from
+ * anybody else it is filled in full, since what it got has no bits towards them.
+ */
+function fillers({ peers }: Metadata, change: Change): PeerPatch[] {
+  const begun = peers.filter((one) => one.fills);
+  if (peers.length > 1 && !begun.some(({ slot }) => slot === change.slot)) change.fills = true;
+  return begun
+    .filter(({ slot }) => slot !== change.slot)
+    .map(({ slot }) => ({ slot, fills: false }));
 }
 
 /** What it parted from the peer with; undefined: nothing, or it stays. */
@@ -54,7 +66,11 @@ function generationGivenUp(verdict: Verdict, own: Metadata, slot: Slot): Uuid | 
   return joins && bitmapUuid !== 0n ? bitmapUuid : undefined;
 }
 
-/** After `ready`: what the peer has prepared is durable. undefined: nothing changes. */
+/**
+ * After `ready`: what the peer has prepared is durable. A target that had not heard of the order to
+ * give up its generation might go on in it, which must not count as left behind then. undefined:
+ * nothing changes.
+ */
 export function remembering(
   verdict: Verdict,
   own: Metadata,

@@ -78,7 +78,7 @@ const resyncFull = (machine: Machine) => (): Promise<void> =>
  * Alpha wrote what gamma has and beta has not. Gamma's copy is given up for beta's older one, which
  * alpha fills afterwards: each of alpha and gamma has left behind what the other holds.
  */
-function contradictory(seed: number): [Story, Machine, Machine] {
+function contradictory(seed: number, cutShort: boolean): [Story, Machine, Machine] {
   const story = mirror(seed, THREE);
   const [alpha, beta] = pair(story);
   const gamma = story.cluster.named('gamma');
@@ -94,10 +94,12 @@ function contradictory(seed: number): [Story, Machine, Machine] {
   until(story, () => gamma.peer(beta).replicationState === 'Established');
   demote(story, beta);
   // The second time beta tells gamma what that has given up before.
+  if (cutShort) gamma.node.setDisk(DISK, { latencyUs: [5000, 10_000] });
   giveUp(story, gamma, resyncFull(gamma));
   until(story, () => gamma.peer(beta).replicationState === 'SyncTarget');
-  until(story, () => gamma.peer(beta).replicationState === 'Established');
+  if (!cutShort) until(story, () => gamma.peer(beta).replicationState === 'Established');
   cutOff(story, beta, gamma);
+  gamma.node.healDisk(DISK);
   cut(story, alpha, beta, false);
   until(story, () => alpha.peer(beta).replicationState === 'Established');
   expect(beta.metadata().currentUuid).toBe(alpha.metadata().currentUuid);
@@ -108,12 +110,50 @@ function contradictory(seed: number): [Story, Machine, Machine] {
 test(
   'two copies of which each has left behind what the other holds are split brain',
   outside(() => {
-    const [story, alpha, gamma] = contradictory(72);
+    const [story, alpha, gamma] = contradictory(72, false);
     const split = (): boolean =>
       standsFor('split brain', alpha, gamma) && standsFor('split brain', gamma, alpha);
     until(story, split);
     story.cluster.pass(1_000_000);
     expect(split()).toBe(true);
     compare(story);
+  }),
+);
+
+test(
+  'an unfinished copy that was given up for an older one is filled by the Primary',
+  outside(() => {
+    const [story, alpha, gamma] = contradictory(73, true);
+    until(story, () => gamma.peer(alpha).replicationState === 'Established');
+    compare(story);
+    expect(alpha.isPrimary).toBe(true);
+  }),
+);
+
+test(
+  'a copy that another Primary began to fill gets back what that has overwritten',
+  outside(() => {
+    const story = mirror(74, THREE);
+    const [alpha, beta] = pair(story);
+    const gamma = story.cluster.named('gamma');
+    cutOff(story, beta, gamma);
+    cutOff(story, alpha, beta);
+    run(story, beta, 'promote', () => beta.resource.promote({ force: false }));
+    story.crew.leave(alpha);
+    write(story, 200);
+    story.crew.leave(beta);
+    cutOff(story, alpha, gamma);
+    gamma.node.setDisk(DISK, { latencyUs: [60_000, 100_000] });
+    cut(story, beta, gamma, false);
+    until(story, () => gamma.peer(beta).replicationState === 'SyncTarget');
+    story.cluster.pass(100_000);
+    story.cluster.world.resetConnections(beta.node, gamma.node);
+    cutOff(story, beta, gamma);
+    gamma.node.healDisk(DISK);
+    expect(gamma.state?.diskState).toBe('Inconsistent');
+    cut(story, alpha, gamma, false);
+    until(story, () => alpha.peer(gamma).replicationState === 'Established');
+    const { model } = story.cluster.world;
+    expect(model.compareCopies(alpha.node, DISK, gamma.node, DISK)).toBe('');
   }),
 );

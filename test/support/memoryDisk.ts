@@ -17,6 +17,7 @@ export interface PeerRecord {
   metGeneration: bigint;
   partedMs: number;
   promotedApart: boolean;
+  fills: boolean;
   outdated: boolean;
   fullSync: boolean;
   readonly bits: Set<number>;
@@ -94,7 +95,7 @@ export class MemoryDisk {
     const bits = new Set(Array.from({ length: this.blockCount }, (_, index) => index));
     const slot = this.peers.length;
     const met = { generation: 0n, metGeneration: 0n, partedMs: 0, promotedApart: false };
-    const fresh = { ...met, bitmapUuid: 0n, outdated: false, fullSync: false };
+    const fresh = { ...met, bitmapUuid: 0n, fills: false, outdated: false, fullSync: false };
     this.peers.push({ slot, name, ...fresh, bits });
   }
 

@@ -146,6 +146,7 @@ export class MemoryLink {
     if (disk.meta.currentUuid !== currentUuid) disk.setUuid(currentUuid);
     for (const uuid of [...this.device.disk.meta.historyUuids].reverse()) disk.pushHistory(uuid);
     disk.patch({ consistent: true, wasUpToDate: true, outdated: false, crashed: false });
+    for (const record of disk.peers) record.fills = false;
     for (const link of [this, target]) {
       Object.assign(link.record(), { bitmapUuid: 0n, fullSync: false, promotedApart: false });
       link.totalBlocks = 0;

@@ -173,7 +173,7 @@ describe('preparation', () => {
 
   test('nothing is written when nothing changes', () => {
     const record = { slot: 0, name: beta, bitmapUuid: 0n, generation: 3n };
-    const met = { metGeneration: 1n, partedMs: 0, promotedApart: false };
+    const met = { metGeneration: 1n, partedMs: 0, promotedApart: false, fills: false };
     const peers = [{ ...record, ...met, outdated: false, fullSync: false }];
     expect(preparation({ kind: 'inSync' }, metadata({ peers }), 0)).toBeUndefined();
     expect(preparation({ kind: 'splitBrain' }, metadata({}), 0)).toBeUndefined();
