@@ -212,8 +212,11 @@ function verdictOf(machine: Machine, other: Machine): Lasting | undefined {
 /** Nothing is decided before both nodes say the same. */
 function decide(story: Story, machine: Machine, other: Machine, visit: Visit): void {
   const verdict = verdictOf(machine, other);
-  if (verdict !== undefined && verdictOf(other, machine) !== verdict) {
-    awaitOther(machine, other, verdict, visit);
+  const others = verdictOf(other, machine);
+  if (verdict !== undefined && others !== verdict) {
+    // Two that met as Primaries are split brain, also where nothing relates their copies.
+    if (others !== undefined) connect(story, machine);
+    else awaitOther(machine, other, verdict, visit);
     return;
   }
   visit.alone.delete(`${machine.name} ${other.name}`);
