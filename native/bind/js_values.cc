@@ -229,6 +229,7 @@ engine::EstablishPlan plan_of(const Napi::Object& object) {
   plan.peer_diskless = flag_of(object, "peerDiskless");
   plan.peer_current_uuid = bigint_of(object.Get("peerCurrentUuid"));
   plan.peer_history = bigints_of(object.Get("peerHistoryUuids"));
+  plan.peer_write_sequence = bigint_of(object.Get("peerWriteSequence"));
   return plan;
 }
 

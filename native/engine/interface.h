@@ -76,6 +76,7 @@ struct EstablishPlan {
   bool peer_diskless = false;  // a Primary that lost its disk: its reads and writes are served
   uint64_t peer_current_uuid = 0;
   std::vector<uint64_t> peer_history;  // newest first
+  uint64_t peer_write_sequence = 0;    // as its superblock had it
 };
 
 struct PeerPatch {

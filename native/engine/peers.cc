@@ -168,6 +168,11 @@ void Peers::establish(uint32_t slot, uint32_t incarnation, const EstablishPlan& 
     completion.done(completion, ESTALE, "the copy changed during the handshake");
     return;
   }
+  // What it has seen this copy will have: of two copies the one that saw more counts on.
+  if (plan.resync != ResyncRole::kSource && !parts_.acks.follow(plan.peer_write_sequence)) {
+    completion.done(completion, EPROTO, "a write sequence far ahead of all others");
+    return;
+  }
   parts_.suspension.peer_returned(slot);
   if (parts_.attach.held()) parts_.attach.release();
   if (parts_.failed) parts_.gate.served_by(plan.peer_current_uuid);

@@ -370,12 +370,13 @@ inline bool connect(io::SimWorld& world, Copy& a, uint32_t slot_of_b, Copy& b, u
 }
 
 inline int establish(Copy& copy, uint32_t slot, engine::ResyncRole resync, uint64_t peer_uuid,
-                     bool compare = false) {
+                     bool compare = false, uint64_t peer_sequence = 0) {
   engine::EstablishPlan plan;
   plan.resync = resync;
   plan.exchange_bitmaps = resync != engine::ResyncRole::kNone;
   plan.compare = compare;
   plan.peer_current_uuid = peer_uuid;
+  plan.peer_write_sequence = peer_sequence;
   Done done;
   copy.engine->establish(slot, copy.incarnation, plan, done.completion);
   copy.wait(done);

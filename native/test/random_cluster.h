@@ -427,6 +427,7 @@ class Meeting {
       plan.compare = !judgement_.mark_all && (own(i).link(peer(i)).incarnation & 1) != 0;
       plan.peer_diskless = peer(i).diskless();
       plan.peer_current_uuid = told_[1 - i].current_uuid;
+      plan.peer_write_sequence = told_[1 - i].write_sequence;
       MemberLink& link = own(i).link(peer(i));
       link.role = plan.resync;
       Done command;

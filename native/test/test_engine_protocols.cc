@@ -43,8 +43,11 @@ struct Pair {
     const uint32_t before = alpha.events.finished;
     const uint64_t peer = beta.engine->superblock().current_uuid;
     if (fixture::establish(alpha, 0, engine::ResyncRole::kSource, peer) != 0) return false;
-    const uint64_t uuid = alpha.engine->superblock().current_uuid;
-    if (fixture::establish(beta, 0, engine::ResyncRole::kTarget, uuid) != 0) return false;
+    const meta::Superblock& source = alpha.engine->superblock();
+    if (fixture::establish(beta, 0, engine::ResyncRole::kTarget, source.current_uuid, false,
+                           source.write_sequence) != 0) {
+      return false;
+    }
     return world.run_until([&] { return alpha.events.finished > before; }, 600'000'000);
   }
   // In sync again after a clean end of beta, which leaves nothing hot there.
@@ -573,4 +576,40 @@ TEST(an_attach_is_refused_when_the_peer_is_lost_before_it_has_what_is_acknowledg
           pair.beta.engine->superblock().current_uuid);
     CHECK(pair.has(pair.alpha, 0, std::byte{1}));
   }
+}
+
+TEST(a_target_knows_the_write_sequence_of_its_source) {
+  Pair pair(Protocol::kA, 95);
+  CHECK(pair.start());
+  // Alone for a while, then demoted; beta resyncs, is promoted, and writes.
+  pair.alpha.engine->close_link(0, pair.alpha.incarnation);
+  pair.pass(100'000);
+  for (uint32_t i = 0; i < 50; ++i) CHECK_EQ(pair.client.write(i * 4096, std::byte{1}, 4096), 0u);
+  pair.client.io.shutdown(pair.client.socket);
+  Done withdrawn;
+  pair.alpha.engine->withdraw(true, withdrawn.completion);
+  CHECK(pair.alpha.wait(withdrawn));
+  engine::MetadataPatch secondary;
+  secondary.primary_indicator = false;
+  CHECK_EQ(pair.alpha.patch(secondary), 0);
+  engine::MetadataPatch behind;
+  behind.consistent = false;
+  CHECK_EQ(pair.beta.patch(behind), 0);
+  CHECK(pair.resync());
+  Client second(pair.beta);
+  CHECK(second.serve_and_connect());
+  for (uint32_t i = 0; i < 5; ++i) CHECK_EQ(second.write(i * 4096, std::byte{2}, 4096), 0u);
+  pair.pass(1'000'000);
+  // It loses what it had reported and not flushed; beta has all of it, and is demoted.
+  pair.alpha.crash(io::SimCrash::kPower);
+  second.io.shutdown(second.socket);
+  Done demoted;
+  pair.beta.engine->withdraw(true, demoted.completion);
+  CHECK(pair.beta.wait(demoted));
+  CHECK_EQ(pair.beta.patch(secondary), 0);
+  CHECK_EQ(pair.alpha.attach(), 0);
+  const meta::Superblock& older = pair.alpha.engine->superblock();
+  const meta::Superblock& newer = pair.beta.engine->superblock();
+  CHECK_EQ(older.current_uuid, newer.current_uuid);
+  CHECK(older.write_sequence <= newer.write_sequence);
 }

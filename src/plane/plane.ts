@@ -212,6 +212,8 @@ export interface EstablishPlan {
   readonly peerCurrentUuid: Uuid;
   /** Those its copy has left behind, newest first, which the target takes over as well. */
   readonly peerHistoryUuids: readonly Uuid[];
+  /** Of the last write it knows of: this copy counts on from there, unless it is the source. */
+  readonly peerWriteSequence: bigint;
 }
 
 export interface PeerStatistics {

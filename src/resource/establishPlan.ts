@@ -20,6 +20,7 @@ export function planOf(verdict: Verdict, told: Hello, heard: Hello): EstablishPl
     peerDiskless: verdict.kind === 'served' && verdict.who === 'peer',
     peerCurrentUuid: heard.identity.currentUuid,
     peerHistoryUuids: heard.identity.historyUuids,
+    peerWriteSequence: heard.identity.writeSequence,
   };
 }
 

@@ -157,7 +157,12 @@ export class BarePair {
       const fd = present(ends[index], 'a descriptor');
       copy.command((device, ticket) => device.connectLink(ticket, 0, fd, 1));
     });
-    const peer = { peerDiskless: false, peerCurrentUuid: UUID as never, peerHistoryUuids: [] };
+    const peer = {
+      peerDiskless: false,
+      peerCurrentUuid: UUID as never,
+      peerHistoryUuids: [],
+      peerWriteSequence: 0n,
+    };
     const plan = { exchangeBitmaps: true, compare: false, ...peer };
     alpha.command((device, ticket) =>
       device.establish(ticket, 0, 1, { ...plan, resync: 'source' }),

@@ -78,6 +78,7 @@ async function establish(resync: 'none' | 'source'): Promise<void> {
     peerDiskless: false,
     peerCurrentUuid,
     peerHistoryUuids: [],
+    peerWriteSequence: 0n,
   });
   await Promise.all([
     alpha.device.establish(0, incarnation, plan(resync, beta.device.metadata().currentUuid)),
@@ -169,6 +170,7 @@ test('control frames pass in order, and closing a link is told on both sides', a
     peerDiskless: false,
     peerCurrentUuid: NEW_UUID,
     peerHistoryUuids: [],
+    peerWriteSequence: 0n,
   });
   expect(await refusal(late)).toMatch(/^NotConnected: /);
 });
