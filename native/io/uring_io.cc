@@ -16,6 +16,7 @@
 #include <cerrno>
 
 #include "base/assert.h"
+#include "io/disk_queue.h"
 #include "io/spin.h"
 #include "io/timer_queue.h"
 #include "io/uring_ops.h"
@@ -86,6 +87,11 @@ Op& op_of(OpImpl& impl) {
   return *reinterpret_cast<Op*>(reinterpret_cast<std::byte*>(&impl) - offsetof(Op, impl));
 }
 
+bool is_transfer(const Op& op) {
+  const auto kind = static_cast<UringOp>(op.impl.kind);
+  return kind == UringOp::kRead || kind == UringOp::kWrite;
+}
+
 struct Region {
   uint64_t begin = 0;
   uint64_t end = 0;
@@ -138,6 +144,7 @@ struct UringIo::Private {
   ~Private();
   Status init();
   void start(UringOp kind, Slot& slot, uint32_t id, Op& op);
+  void submit(Op& op);
   void transfer(UringOp kind, DiskId disk, uint64_t offset, const void* data, uint32_t length,
                 Op& op);
   Slot& slot_of(const Op& op);
@@ -149,6 +156,7 @@ struct UringIo::Private {
   bool look(uint64_t deadline_us);
   bool something_came();
   int sleep(uint64_t deadline_us);
+  void refill_disks(uint32_t count);
   void deliver();
   void finish(Op& op, int32_t result);
   int32_t adopt_accepted(int fd);
@@ -164,6 +172,7 @@ struct UringIo::Private {
   TimerQueue timers;
   Spin spin;
   SlotTable<kDisks> disks;
+  std::array<DiskQueue, kDisks> queues;
   SlotTable<kSockets> sockets;
   std::array<Region, kRegions> regions;
   uint32_t region_count = 0;
@@ -182,7 +191,11 @@ UringIo::UringIo(std::unique_ptr<Private> owned) : private_(std::move(owned)) {}
 
 UringIo::~UringIo() = default;
 
-DiskId UringIo::adopt_disk(int fd) { return DiskId{private_->disks.add(fd)}; }
+DiskId UringIo::adopt_disk(int fd) {
+  const uint32_t id = private_->disks.add(fd);
+  if (id != UINT32_MAX) private_->queues[id].reset();
+  return DiskId{id};
+}
 
 // Operations on a non-blocking socket would end with EAGAIN instead of waiting in the ring.
 SocketId UringIo::adopt_socket(int fd) {
@@ -363,6 +376,12 @@ void UringIo::Private::start(UringOp kind, Slot& slot, uint32_t id, Op& op) {
   op.impl.done = 0;
   slot.in_flight++;
   in_flight++;
+  if (is_transfer(op) && !queues[id].take(op.impl)) return;
+  submit(op);
+}
+
+void UringIo::Private::submit(Op& op) {
+  BM_ASSERT(op.impl.pending);
   if (!waiting.empty() || !try_prepare(op)) waiting.push_back(op.impl);
 }
 
@@ -474,9 +493,32 @@ int UringIo::Private::sleep(uint64_t deadline_us) {
   return io_uring_submit_and_wait_timeout(&ring, &first, 1, &left, nullptr);
 }
 
+// The next `count` completions are about to be delivered: before their owners deal with them, the
+// disks get what was held back for these.
+void UringIo::Private::refill_disks(uint32_t count) {
+  std::array<uint32_t, kDisks> answered{};
+  uint32_t head = 0;
+  io_uring_cqe* entry = nullptr;
+  io_uring_for_each_cqe(&ring, head, entry) {
+    if (count-- == 0) break;
+    if (entry->user_data == kIgnored || entry->user_data == kWoken) continue;
+    const Op& op = *reinterpret_cast<Op*>(entry->user_data);
+    if (is_transfer(op)) answered[static_cast<uint32_t>(op.impl.fd)]++;
+  }
+  bool refilled = false;
+  for (uint32_t disk = 0; disk < kDisks; disk++) {
+    if (answered[disk] == 0) continue;
+    queues[disk].answered(answered[disk], monotonic_us());
+    for (; OpImpl* held = queues[disk].next(); refilled = true) submit(op_of(*held));
+  }
+  if (refilled) BM_ASSERT(harmless(io_uring_submit(&ring)));
+}
+
 // Delivers what is there now. Each entry is given back to the kernel before its owner runs.
 void UringIo::Private::deliver() {
-  for (uint32_t left = io_uring_cq_ready(&ring); left > 0; left--) {
+  const uint32_t count = io_uring_cq_ready(&ring);
+  refill_disks(count);
+  for (uint32_t left = count; left > 0; left--) {
     io_uring_cqe* entry = nullptr;
     if (io_uring_peek_cqe(&ring, &entry) != 0) return;
     const uint64_t tag = entry->user_data;
@@ -500,7 +542,8 @@ void UringIo::Private::finish(Op& op, int32_t result) {
   UringOutcome outcome = judge_completion(op, result);
   if (outcome.again) {
     BM_ASSERT(!op.impl.link.linked());
-    if (!waiting.empty() || !try_prepare(op)) waiting.push_back(op.impl);
+    if (is_transfer(op)) queues[static_cast<uint32_t>(op.impl.fd)].again();
+    submit(op);
     return;
   }
   if (op.impl.link.linked()) op.impl.link.unlink();

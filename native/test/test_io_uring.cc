@@ -120,6 +120,37 @@ void write_and_read(const char* folder, int flags, bool registered) {
 
 }  // namespace
 
+// Writes and reads at many places at once, over and over; what is held back comes as well.
+TEST(uring_transfers_many_at_once) {
+  constexpr uint32_t kAtOnce = 32;
+  constexpr uint32_t kBlock = 4096;
+  Ring ring;
+  const DiskId disk = ring.io->adopt_disk(open_temporary("/dev/shm", kAtOnce * kBlock, 0));
+  std::vector<std::unique_ptr<Bytes>> blocks;
+  for (uint32_t i = 0; i < kAtOnce; i++) blocks.push_back(std::make_unique<Bytes>(kBlock, 0));
+  for (int round = 1; round <= 400; round++) {
+    std::vector<Pending> writes(kAtOnce);
+    std::vector<Pending> reads(kAtOnce);
+    for (uint32_t i = 0; i < kAtOnce; i++) {
+      std::memset(blocks[i]->data, static_cast<int>(round + i) & 0xff, kBlock);
+      ring.io->write(disk, i * kBlock, blocks[i]->data, kBlock, false, writes[i].op);
+    }
+    for (const Pending& write : writes) ring.run(write);
+    for (uint32_t i = 0; i < kAtOnce; i++) {
+      std::memset(blocks[i]->data, 0, kBlock);
+      ring.io->read(disk, i * kBlock, blocks[i]->data, kBlock, reads[i].op);
+    }
+    for (const Pending& read : reads) ring.run(read);
+    for (uint32_t i = 0; i < kAtOnce; i++) {
+      CHECK_EQ(writes[i].result, 0);
+      CHECK_EQ(reads[i].result, 0);
+      CHECK(blocks[i]->all(static_cast<int>(round + i) & 0xff));
+    }
+  }
+  CHECK_EQ(ring.io->in_flight(), 0u);
+  ring.io->close_disk(disk);
+}
+
 TEST(uring_disk_direct_file) { write_and_read("/tmp", O_DIRECT, false); }
 TEST(uring_disk_direct_file_registered) { write_and_read("/tmp", O_DIRECT, true); }
 TEST(uring_disk_tmpfs) { write_and_read("/dev/shm", 0, true); }
