@@ -66,14 +66,15 @@ struct Events : engine::EventSink {
 
 constexpr uint64_t kDiskBytes = 64u << 20;
 
-// What is on a copy's disk at first.
-enum class Fresh : uint8_t { kFormatted, kBlank };
+// What is on a copy's disk at first; kExternal: its metadata is on a disk of its own.
+enum class Fresh : uint8_t { kFormatted, kBlank, kExternal };
 
 // One node: its Io lives on over crashes, the engine does not.
 struct Copy {
   io::SimWorld& world;
   io::SimIo io;
   io::DiskId disk;
+  io::DiskId meta_disk;  // the same when internal
   std::string name;
   std::vector<std::string> peers;
   engine::Protocol protocol = engine::Protocol::kC;
@@ -90,24 +91,27 @@ struct Copy {
       : world(in),
         io(in),
         disk(in.make_disk(kDiskBytes, 512)),
+        meta_disk(fresh == Fresh::kExternal ? in.make_disk(kDiskBytes, 512) : disk),
         name(std::move(node)),
         peers(std::move(others)) {
-    if (fresh == Fresh::kFormatted) format();
+    if (fresh != Fresh::kBlank) format();
   }
 
   ~Copy() {
     if (engine != nullptr) crash(io::SimCrash::kPower);
   }
 
+  bool internal() const { return meta_disk == disk; }
+
   void format() {
     Superblock state;
     state.metadata_id = 42;
-    state.layout = compute_layout(true, kDiskBytes, kDiskBytes, 7, 512).value();
+    state.layout = compute_layout(internal(), kDiskBytes, kDiskBytes, 7, 512).value();
     state.resource = "r0";
     state.node = name;
-    SuperblockStore store(io, disk);
-    ActivityLog log(io, disk);
-    Bitmap bitmap(io, disk);
+    SuperblockStore store(io, meta_disk);
+    ActivityLog log(io, meta_disk);
+    Bitmap bitmap(io, meta_disk);
     store.current() = state;
     struct Batch : io::BatchHandler {
       ActivityLog* log = nullptr;
@@ -140,7 +144,9 @@ struct Copy {
     spec.resource = "r0";
     spec.node = name;
     spec.peers = peers;
-    spec.data_disk = spec.meta_disk = disk;
+    spec.data_disk = disk;
+    spec.meta_disk = meta_disk;
+    spec.internal = internal();
     spec.data_disk_bytes = spec.meta_disk_bytes = kDiskBytes;
     spec.options.al_extents = al_extents;
     spec.options.on_io_error = on_io_error;
@@ -187,10 +193,14 @@ struct Copy {
 
   void crash(io::SimCrash how) {
     world.crash(io, how);
-    if (how == io::SimCrash::kPower) world.power_loss(disk);
-    if (how == io::SimCrash::kPower) boot_id += 1;
+    if (how == io::SimCrash::kPower) lose_power();
     leaked().push_back(std::move(engine));
     io.set_handler(nullptr);
+  }
+  void lose_power() {
+    boot_id += 1;
+    world.power_loss(disk);
+    if (!internal()) world.power_loss(meta_disk);
   }
   // A crashed engine's parts still point at operations in flight: it is kept, never run again.
   static std::vector<std::unique_ptr<engine::Engine>>& leaked() {
