@@ -1,5 +1,5 @@
 // Which of two copies of one generation the other is brought up to date from, where the wrong one
-// would overwrite what was acknowledged: over the simulator, with everything that its checker knows.
+// would overwrite what was acknowledged: over the simulator, one step after the other.
 
 import { compare } from './healing';
 import {
