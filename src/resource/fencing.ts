@@ -12,6 +12,7 @@ import { SUSPENSION_LAG_MS } from '../model/limits';
 import type { NodeName } from '../model/states';
 import { judgeFencing } from '../rules/fencing';
 import type { FenceAnswer, FencedCopy } from '../rules/fencing';
+import { isAttached } from '../rules/transitions';
 import type { ResourceState } from '../rules/transitions';
 import type { Core } from './core';
 import type { PeerConnection } from './peerConnection';
@@ -20,6 +21,8 @@ interface Loss {
   readonly incarnation: number;
   /** What an administrator should know of it; as long as it suspends. */
   text: string;
+  /** The peer is fenced, and the disk could not take that down. */
+  unwritten?: boolean;
 }
 
 /** Only while the configuration changes: with a policy there is a handler. */
@@ -215,14 +218,28 @@ export class Fencing {
     try {
       await this.note(peer, true);
     } catch (error) {
-      loss.text = `${peer} is fenced (${text}), but that cannot be written down: run resume-io`;
       this.complain(toMirrorError(error));
-      return;
+      if (this.core.hasDisk) {
+        loss.text = `${peer} is fenced (${text}), but that cannot be written down: run resume-io`;
+        loss.unwritten = true;
+        return;
+      }
     }
+    this.conclude(peer, loss);
+  }
+
+  private conclude(peer: NodeName, loss: Loss): void {
     if (this.losses.get(peer) !== loss) return;
     this.losses.delete(peer);
     if (this.armed) this.core.device.resume(this.core.slotOf(peer), loss.incarnation);
     this.tellLater();
+  }
+
+  /** Without a disk there is nowhere to write it, and no copy here that could be promoted. */
+  private diskLost(): void {
+    for (const [peer, loss] of [...this.losses]) {
+      if (loss.unwritten === true) this.conclude(peer, loss);
+    }
   }
 
   private async note(peer: NodeName, outdated: boolean): Promise<void> {
@@ -243,6 +260,7 @@ export class Fencing {
   /** A Secondary that loses its Primary no longer knows whether its copy is the newest. */
   private follow(before: ResourceState, after: ResourceState): void {
     if (before.role === 'Primary' && after.role !== 'Primary') this.end();
+    if (isAttached(before.diskState) && !isAttached(after.diskState)) this.diskLost();
     if (!this.active || after.role === 'Primary' || after.diskState !== 'UpToDate') return;
     const left = [...before.peers].some(([name, peer]) => {
       const wasPrimary = peer.connectionState === 'Connected' && peer.role === 'Primary';

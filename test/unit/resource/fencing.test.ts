@@ -1,5 +1,6 @@
 // Fencing over the memory plane: who is fenced when, and what each answer does.
 
+import { MirrorError } from '../../../src/model/errors';
 import type { FencingPolicy } from '../../../src/model/fencing';
 import type { HandlerEnd } from '../../../src/model/handlers';
 import { World } from '../../support/mirrorWorld';
@@ -116,6 +117,33 @@ test('stonith: a peer that is lost while its Primary ends is fenced, and it ends
   flushed();
   await world.do(ended);
 });
+
+test.each(['before', 'after'])(
+  'stonith: a disk that fails while it is written down holds nobody (told %s the failure)',
+  async (told) => {
+    await start('resource-and-stonith', exit(5));
+    const { device, resource } = world.node('alpha');
+    const real = device.updateMetadata.bind(device);
+    let asked = false;
+    device.updateMetadata = async (patch) => {
+      if (patch.peers?.some((peer) => peer.outdated === true) !== true) return real(patch);
+      asked = true;
+      if (told === 'before') device.fail('writing the metadata');
+      throw new MirrorError('Failed', 'writing the metadata: Input/output error');
+    };
+    world.node('beta').crash();
+    await world.reach(() => asked);
+    if (told === 'after') {
+      await world.clock.pass(10_000);
+      expect(device.undecided.size).toBe(1);
+      expect(resource.status().suspendedReason).toMatch(/cannot be written down/);
+      device.fail('writing the metadata');
+    }
+    await world.reach(() => device.undecided.size === 0);
+    expect(resource.status().diskState).toBe('Diskless');
+    expect(resource.status().suspendedReason).toMatch(/^waits for beta: it has the data/);
+  },
+);
 
 test('dont-care: who leaves keeps its copy as it is', async () => {
   await start('dont-care', exit(5));
