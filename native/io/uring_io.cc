@@ -177,7 +177,7 @@ struct UringIo::Private {
   std::array<Region, kRegions> regions;
   uint32_t region_count = 0;
   uint32_t in_flight = 0;
-  List<OpImpl, &OpImpl::link> waiting;    // for a place in the submission queue
+  List<OpImpl, &OpImpl::link> waiting;    // for the batch's end, or a place in the queue
   List<OpImpl, &OpImpl::link> cancelled;  // those whose cancellation is to be submitted
 };
 
@@ -380,9 +380,12 @@ void UringIo::Private::start(UringOp kind, Slot& slot, uint32_t id, Op& op) {
   submit(op);
 }
 
+// Sends go before all else of a batch: to begin with a disk takes the kernel a while, and what is
+// sent gives another node work to do meanwhile.
 void UringIo::Private::submit(Op& op) {
   BM_ASSERT(op.impl.pending);
-  if (!waiting.empty() || !try_prepare(op)) waiting.push_back(op.impl);
+  if (static_cast<UringOp>(op.impl.kind) == UringOp::kSend && try_prepare(op)) return;
+  waiting.push_back(op.impl);
 }
 
 Slot& UringIo::Private::slot_of(const Op& op) {
@@ -409,7 +412,7 @@ bool UringIo::Private::try_prepare(Op& op) {
   return true;
 }
 
-// What found the submission queue full, then the cancellations.
+// What waits for a place in the submission queue, then the cancellations.
 void UringIo::Private::drain_waiting() {
   while (OpImpl* first = waiting.front()) {
     if (!try_prepare(op_of(*first))) return;
@@ -511,7 +514,9 @@ void UringIo::Private::refill_disks(uint32_t count) {
     queues[disk].answered(answered[disk], monotonic_us());
     for (; OpImpl* held = queues[disk].next(); refilled = true) submit(op_of(*held));
   }
-  if (refilled) BM_ASSERT(harmless(io_uring_submit(&ring)));
+  if (!refilled) return;
+  drain_waiting();
+  BM_ASSERT(harmless(io_uring_submit(&ring)));
 }
 
 // Delivers what is there now. Each entry is given back to the kernel before its owner runs.

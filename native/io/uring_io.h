@@ -1,7 +1,7 @@
 // The real Io: one io_uring for each data-plane thread.
 //
 // The thread creates it, uses it, and loops `while (!stop) io->run_batch()`. Operations are
-// collected in the submission queue and handed to the kernel once for each batch; what does not
+// collected and handed to the kernel once for each batch, sends first; what does not
 // fit waits in a list of ours, so submitting never fails. Descriptors live in fixed tables, and
 // nothing is allocated after create(). Only this directory knows liburing.
 #pragma once
