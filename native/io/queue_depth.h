@@ -19,8 +19,7 @@ class QueueDepth {
   static constexpr uint32_t kAll = UINT32_MAX;
   static constexpr uint32_t kWindow = 512;      // transfers
   static constexpr uint32_t kFew = 6;           // wanted at a time, at most: no limit
-  static constexpr uint32_t kPairs = 8;         // of windows, in a trial
-  static constexpr uint32_t kPairsToWin = 6;    // for the limit
+  static constexpr uint32_t kPairs = 11;        // of windows, in a trial
   static constexpr uint32_t kVerdictFor = 512;  // windows, until the next trial
 
   uint32_t limit() const { return limit_; }
@@ -35,8 +34,8 @@ class QueueDepth {
     if (answered_ < kWindow) return;
     const uint64_t took_us = now_us - since_us_;
     const bool batches = together_ * 100 >= answered_ * kBatchPercent && most_ > kFew;
-    limit_ = batches && wants_limit(took_us) ? most_ / 2 : kAll;
-    if (!batches) whole_us_ = 0;
+    limit_ = batches && wants_limit(took_us, now_us) ? most_ / 2 : kAll;
+    if (!batches) first_us_ = 0;
     since_us_ = now_us;
     answered_ = 0;
     together_ = 0;
@@ -48,21 +47,22 @@ class QueueDepth {
   static constexpr uint32_t kBatchPercent = 40;
 
   // Whether the next window is to have a limit, after one that took so long.
-  bool wants_limit(uint64_t took_us) {
+  bool wants_limit(uint64_t took_us, uint64_t now_us) {
     if (verdict_left_ > 0) {
       verdict_left_--;
       return limit_won_;
     }
-    if (limit_ == kAll) {
-      whole_us_ = took_us;
-      return true;
+    const bool limited = limit_ != kAll;
+    if (first_us_ == 0) {
+      first_us_ = took_us;
+      return !limited;
     }
-    if (whole_us_ == 0) return false;
     pairs_++;
-    if (took_us < whole_us_) pairs_won_++;
-    whole_us_ = 0;
-    if (pairs_ < kPairs) return false;
-    limit_won_ = pairs_won_ >= kPairsToWin;
+    if (limited ? took_us < first_us_ : first_us_ < took_us) pairs_won_++;
+    first_us_ = 0;
+    // By chance: another node that tries the same on the same disk must not keep step.
+    if (pairs_ < kPairs) return (now_us & 1) != 0;
+    limit_won_ = pairs_won_ > kPairs / 2;
     verdict_left_ = kVerdictFor;
     pairs_ = 0;
     pairs_won_ = 0;
@@ -74,7 +74,7 @@ class QueueDepth {
   uint32_t answered_ = 0;  // in this window, as the two below
   uint32_t together_ = 0;
   uint32_t most_ = 0;
-  uint64_t whole_us_ = 0;  // what the trial's last window without a limit took
+  uint64_t first_us_ = 0;  // what the first window of a trial's pair took
   uint32_t pairs_ = 0;
   uint32_t pairs_won_ = 0;
   bool limit_won_ = false;
