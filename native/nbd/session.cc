@@ -186,7 +186,9 @@ void Session::receive_more() {
     stream_begin_ = 0;
   }
   BM_ASSERT(stream_end_ < limits::kStreamBytes);
-  receive_parts_[count++] = {stream_.get() + stream_end_, limits::kStreamBytes - stream_end_};
+  const uint32_t most = large_write_ ? limits::kReadAheadBytes : limits::kStreamBytes;
+  const uint32_t room = std::min(most, limits::kStreamBytes - stream_end_);
+  receive_parts_[count++] = {stream_.get() + stream_end_, room};
   world_.io.receive(socket_, receive_parts_, count, receive_);
 }
 
@@ -289,6 +291,7 @@ void Session::take_request(Request& request, const RequestHeader& header) {
   free_requests_.remove(request);
   requests_used_++;
   request.header = header;
+  large_write_ = header.command == Command::kWrite && header.length >= limits::kLargePayloadBytes;
   request.kind = kind_of(header.command);
   request.cut_bytes = 0;
   request.error = 0;

@@ -188,6 +188,7 @@ class Session {
   Request* current_ = nullptr;       // parsed, not yet wholly started
   SessionPiece* filling_ = nullptr;  // of a write: its data is being received
   uint32_t filled_bytes_ = 0;
+  bool large_write_ = false;    // the last request is one
   uint32_t skip_bytes_ = 0;     // of a refused write's data
   Request* refused_ = nullptr;  // answered after that
   struct Place {                // in the pool's line

@@ -110,9 +110,11 @@ void Link::start_receive() {
     receive_parts_[count++] =
         iovec{bulk_->data + bulk_filled_, header_.payload_bytes - bulk_filled_};
   }
-  if (tail_ < limits::kStreamBytes) {
-    receive_parts_[count++] = iovec{stream_.get() + tail_, limits::kStreamBytes - tail_};
-  }
+  // Of the frame being received, or of the last one.
+  const bool large = is_bulk(header_.type) && header_.payload_bytes >= limits::kLargePayloadBytes;
+  const uint32_t most = large ? limits::kReadAheadBytes : limits::kStreamBytes;
+  const uint32_t room = std::min(most, limits::kStreamBytes - tail_);
+  if (room > 0) receive_parts_[count++] = iovec{stream_.get() + tail_, room};
   if (count == 0) return;
   receiving_ = true;
   io_.receive(socket_, receive_parts_, count, receive_op_);
