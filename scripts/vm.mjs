@@ -1,8 +1,8 @@
 // npm run test:vm [-- --full] [NAME ...]: tests in two real Debian guests, all or those whose file
-// names contain a NAME; `--full` with all their rounds. Prints a line for each test and last the
-// line `N passed, N failed`; one that is skipped has failed. Logs: build-vm/logs.
-// `-- --session` keeps a pair running, `-- --on GUEST COMMANDS` (or --off, --reboot, --power-on,
-// --put FILE) works in it; see HACKING.md. Runs after setup.mjs --for-vm.
+// names contain a NAME; `--full` with all their rounds, and the longest tests too. Prints a line
+// for each test and last the line `N passed, N failed`; one that is skipped has failed. Logs:
+// build-vm/logs. `-- --session` keeps a pair running, `-- --on GUEST COMMANDS` (or --off, --reboot,
+// --power-on, --put FILE) works in it; see HACKING.md. Runs after setup.mjs --for-vm.
 
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -23,13 +23,18 @@ function say(line) {
   process.stdout.write(`${line}\n`);
 }
 
+/** Run with `--full` only, or by name: ten minutes each. */
+const LONG = ['pacemaker'];
+
 /** Jest's exit status is not asked: its report says more. */
-async function runTests(names) {
+async function runTests(names, full) {
   rmSync(REPORT, { force: true });
   const config = join(root, 'test/vm/jest.config.cjs');
   // Of the file's name: the folder of the source tree may have any.
   const patterns = names.map((name) => `/test/vm/[^/]*${name}[^/]*$`);
+  const left = full || names.length > 0 ? [] : LONG;
   const args = ['--config', config, '--json', `--outputFile=${REPORT}`, '--forceExit', ...patterns];
+  args.push(...left.map((name) => `--testPathIgnorePatterns=/test/vm/${name}[^/]*$`));
   run(npmBin('jest'), args, { stdio: ['ignore', 'ignore', 'inherit'] });
   if (!existsSync(REPORT)) return summary(0, 1);
   const results = JSON.parse(readFileSync(REPORT, 'utf8'));
@@ -64,7 +69,7 @@ async function main(args) {
     full,
     session: args.includes('--session') ? SESSION : undefined,
   };
-  return withGuests(wanted, say, () => runTests(names));
+  return withGuests(wanted, say, () => runTests(names, full));
 }
 
 try {
