@@ -20,6 +20,7 @@ import { isAttached, UNKNOWN_PEER } from '../../src/rules/transitions';
 import type { PeerState, ResourceState } from '../../src/rules/transitions';
 import { Ports } from '../../src/service/ports';
 import type { Dice } from './dice';
+import type { KernelLeft } from './kernelLeft';
 import { Mailbox } from './mailbox';
 import type { SimNode } from './simAddon';
 import { ProcessClock } from './timeline';
@@ -60,6 +61,8 @@ export class Machine {
   failure: MirrorError | undefined;
   paused = false;
   stalled = false;
+  /** What its killed daemon served; the next one finds it. */
+  kernel: KernelLeft | undefined;
   private life: Life | undefined;
   private bootId = 1n;
   private up: { readonly resource: Resource; readonly stopListening: () => void } | undefined;
@@ -184,7 +187,9 @@ export class Machine {
     const addon = mailbox.wrap(this.node.boot(), (slot, plan) => {
       this.host.onEstablish(this, this.peerAt(slot), plan);
     });
-    const plane = openNativePlane({ addon, onWarning: () => undefined });
+    const { kernel } = this;
+    const opened = openNativePlane({ addon, onWarning: () => undefined });
+    const plane = kernel?.servedBy(opened) ?? opened;
     const environment: Environment = {
       plane,
       clock,
@@ -199,6 +204,7 @@ export class Machine {
       handlers: { run: (call) => this.host.runHandler(this, call) },
       resolveHost: (host) => Promise.resolve(host),
       processName: () => undefined,
+      ...(kernel === undefined ? {} : { kernel: kernel.side() }),
     };
     const ports = new Ports({ plane, log: QUIET as Logger });
     this.life = { plane, clock, mailbox, environment, ports };

@@ -2,6 +2,10 @@
 // would overwrite what was acknowledged: over the simulator, one step after the other.
 
 import { compare } from './healing';
+import { KernelLeft } from './kernelLeft';
+import { coreOf } from './machine';
+import type { Machine } from './machine';
+import type { Story } from './story';
 import {
   SMALL,
   close,
@@ -42,6 +46,65 @@ test(
     expect(alpha.peer(beta).replicationState).toBe('SyncTarget');
     until(story, () => alpha.peer(beta).replicationState === 'Established');
     run(story, alpha, 'promote', () => alpha.resource.promote({ force: false }));
+    compare(story);
+  }),
+);
+
+/** The Primary is killed; clients of its kernel device wait for the next daemon there. */
+function killedWithClients(seed: number): [Story, Machine, Machine] {
+  const story = mirror(seed, SMALL);
+  const [alpha, beta] = pair(story);
+  write(story, 100);
+  story.crash(alpha, 'process');
+  until(story, () => beta.peer(alpha).connectionState !== 'Connected');
+  alpha.kernel = new KernelLeft();
+  return [story, alpha, beta];
+}
+
+test(
+  'a killed Primary whose kernel device is there goes on, and its copy is the source',
+  outside(() => {
+    const [story, alpha, beta] = killedWithClients(62);
+    story.boot(alpha);
+    until(story, () => beta.peer(alpha).replicationState === 'SyncTarget');
+    until(story, () => alpha.isPrimary);
+    expect(alpha.kernel?.disconnected).toBe(false);
+    compare(story);
+    expect(alpha.isPrimary).toBe(true);
+  }),
+);
+
+test(
+  'a killed Primary does not go on where its peer has become Primary meanwhile',
+  outside(() => {
+    const [story, alpha, beta] = killedWithClients(63);
+    run(story, beta, 'promote', () => beta.resource.promote({ force: false }));
+    write(story, 100);
+    story.boot(alpha);
+    until(story, () => alpha.kernel?.disconnected === true);
+    compare(story);
+    expect([alpha.isPrimary, beta.isPrimary]).toEqual([false, true]);
+  }),
+);
+
+test(
+  'a copy that may not be UpToDate is no source beside one that is',
+  outside(() => {
+    const story = mirror(64, SMALL);
+    const [alpha, beta] = pair(story);
+    write(story, 100);
+    demote(story, alpha);
+    // Nothing here writes that down, but metadata can say so.
+    run(story, alpha, 'update', () =>
+      coreOf(alpha.resource).updateMetadata({ wasUpToDate: false }),
+    );
+    run(story, alpha, 'down', () => alpha.down());
+    cut(story, alpha, beta, true);
+    run(story, alpha, 'up', () => alpha.start());
+    expect(alpha.state?.diskState).toBe('Consistent');
+    cut(story, alpha, beta, false);
+    until(story, () => alpha.peer(beta).replicationState === 'SyncTarget');
+    until(story, () => alpha.state?.diskState === 'UpToDate');
     compare(story);
   }),
 );
