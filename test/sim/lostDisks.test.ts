@@ -245,3 +245,36 @@ test(
     compare(story);
   }),
 );
+
+test(
+  'a copy whose disk fails while it is promoted is not Primary, and attached again it can be',
+  outside(() => {
+    const story = mirror(21, { ...SMALL, metaDisk: '/meta' });
+    const [alpha, beta] = pair(story);
+    write(story, 100);
+    // What it has received and not written yet is written before its first client.
+    beta.node.setDisk(DISK, { latencyUs: [100_000, 200_000] });
+    story.crew.grant(4);
+    story.cluster.pass(5000);
+    story.crash(alpha, 'process');
+    until(story, () => beta.peer(alpha).connectionState !== 'Connected');
+    let refusal = '';
+    beta.promote(false).catch((error: unknown) => {
+      refusal = String(error);
+    });
+    until(story, () => beta.metadata().primaryIndicator);
+    beta.node.setDisk(DISK, { writeErrorRate: 1_000_000 });
+    until(story, () => refusal !== '');
+    expect(refusal).toMatch(/the backing disk failed/);
+    expect(beta.state).toMatchObject({ role: 'Secondary', diskState: 'Diskless' });
+    beta.node.healDisk(DISK);
+    // What the disk still has to answer is waited for.
+    story.cluster.pass(300_000);
+    run(story, beta, 'attach', () => beta.resource.attach());
+    expect(beta.metadata().primaryIndicator).toBe(false);
+    run(story, beta, 'promote', () => beta.resource.promote({ force: false }));
+    story.boot(alpha);
+    compare(story);
+    expect(beta.isPrimary).toBe(true);
+  }),
+);

@@ -1,7 +1,7 @@
 // Three copies of which the administrator has given one up for an older one, and unfinished copies
 // whose source is gone: over the simulator, with everything that its checker knows.
 
-import { giveUp } from './administrator';
+import { discard, giveUp } from './administrator';
 import { DISK } from './cluster';
 import { compare } from './healing';
 import type { Machine } from './machine';
@@ -155,5 +155,72 @@ test(
     until(story, () => alpha.peer(gamma).replicationState === 'Established');
     const { model } = story.cluster.world;
     expect(model.compareCopies(alpha.node, DISK, gamma.node, DISK)).toBe('');
+  }),
+);
+
+test(
+  'of two copies that were each given up for the other neither is',
+  outside(() => {
+    const story = mirror(75, THREE);
+    const [alpha, beta] = pair(story);
+    const gamma = story.cluster.named('gamma');
+    cutOff(story, alpha, beta);
+    cutOff(story, alpha, gamma);
+    write(story, 50);
+    demote(story, alpha);
+    until(story, () => beta.peer(gamma).replicationState === 'Established');
+    run(story, beta, 'promote', () => beta.resource.promote({ force: false }));
+    write(story, 50);
+    demote(story, beta);
+    cut(story, alpha, gamma, false);
+    const split = (): boolean =>
+      standsFor('split brain', alpha, gamma) && standsFor('split brain', gamma, alpha);
+    until(story, split);
+    cut(story, alpha, gamma, true);
+    cutOff(story, beta, gamma);
+    const request = { full: true, from: alpha.place.name };
+    giveUp(story, gamma, () =>
+      gamma.command('resync --full --from alpha', () => gamma.resource.resync(request)),
+    );
+    until(story, () => gamma.state?.diskState === 'Inconsistent');
+    // Beta's copy makes gamma's whole again, and the order still stands.
+    cut(story, beta, gamma, false);
+    until(story, () => gamma.state?.diskState === 'UpToDate');
+    giveUp(story, alpha, () => discard(alpha));
+    const { branches } = story.checker;
+    const before = [alpha, gamma].map((one) => branches.copy(one).branch);
+    cut(story, alpha, gamma, false);
+    until(story, split);
+    story.cluster.pass(1_000_000);
+    expect(split()).toBe(true);
+    expect([alpha, gamma].map((one) => branches.copy(one).branch)).toEqual(before);
+    compare(story);
+  }),
+);
+
+test(
+  'a copy that was given up for one the Primary went on without is filled by the Primary',
+  outside(() => {
+    const story = mirror(76, THREE);
+    const [alpha, beta] = pair(story);
+    const gamma = story.cluster.named('gamma');
+    cutOff(story, beta, gamma);
+    cutOff(story, alpha, gamma);
+    write(story, 50);
+    cutOff(story, alpha, beta);
+    run(story, gamma, 'promote', () => gamma.resource.promote({ force: false }));
+    story.crew.leave(gamma);
+    cut(story, beta, gamma, false);
+    until(story, () => standsFor('split brain', beta, gamma));
+    giveUp(story, beta, resyncFull(beta));
+    until(story, () => beta.peer(gamma).replicationState === 'Established');
+    expect(beta.metadata().currentUuid).not.toBe(alpha.metadata().currentUuid);
+    demote(story, gamma);
+    cutOff(story, beta, gamma);
+    cut(story, alpha, beta, false);
+    until(story, () => beta.peer(alpha).replicationState === 'Established');
+    expect(beta.metadata().currentUuid).toBe(alpha.metadata().currentUuid);
+    compare(story);
+    expect(alpha.isPrimary).toBe(true);
   }),
 );
