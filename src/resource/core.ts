@@ -57,11 +57,13 @@ export interface Environment {
   processName(pid: number): string | undefined;
 }
 
-/** What the administrator asked for, for one peer; kept until it has been done. */
+/** What the administrator asked for, for one peer; kept until it is done or the copy changes. */
 export interface Requests {
   readonly discardMyData: boolean;
   readonly takeMeBack: boolean;
 }
+
+export const NO_REQUESTS: Requests = { discardMyData: false, takeMeBack: false };
 
 export class Core {
   /** A promotion is under way: no connection may become Connected. */

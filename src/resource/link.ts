@@ -46,6 +46,8 @@ export interface LinkOwner {
   becomesTarget(): void;
   /** Before anything of the local copy is given up; may end the connection. */
   beforeTarget(): Promise<void>;
+  /** From here on this copy may become what the peer's is. */
+  beforeFed(): void;
   connected(link: Link, verdict: Verdict): void;
   frame(frame: Frame): void;
   /** Both copies are identical and durable. */
@@ -241,6 +243,7 @@ export class Link {
     const told = present(this.told, 'the own hello is sent');
     const plan = planOf(verdict, told, heard);
     if (plan !== undefined) {
+      if (isFed(verdict, heard)) this.owner.beforeFed();
       if (verdict.kind === 'resync') this.showConnected(verdict);
       this.establishing = true;
       const established = device.establish(this.slot, this.incarnation, plan);
@@ -373,6 +376,12 @@ export class Link {
     this.core.device.closeLink(this.slot, this.incarnation);
     this.owner.ended(this, end);
   }
+}
+
+/** What the peer has goes into this copy. */
+function isFed(verdict: Verdict, { identity }: Hello): boolean {
+  const target = verdict.kind === 'resync' && verdict.direction === 'target';
+  return target || identity.role === 'Primary';
 }
 
 function isOfType<T extends Frame['type']>(

@@ -18,6 +18,7 @@ import { decide } from '../rules/handshake';
 import type { Verdict } from '../rules/handshake';
 import type { Settlement } from '../rules/settlement';
 import type { PeerState } from '../rules/transitions';
+import { NO_REQUESTS } from './core';
 import type { Core, Requests } from './core';
 import { Dialer } from './dialer';
 import type { Frame, SentFrame } from './frames';
@@ -37,14 +38,13 @@ export interface PeerHooks {
   /** The copy may have become UpToDate after its connection was lost. */
   resyncedLate(): void;
   becomesTarget(peer: NodeName): void;
+  beforeFed(peer: NodeName): void;
   /** `incarnation`: of the connection, when the peer may have received writes on it. */
   lost(peer: NodeName, incarnation?: number): void;
   standsAlone(peer: NodeName, refusal: Refusal): void;
   splitBrainFound(peer: NodeName): void;
   splitBrainSettled(peer: NodeName, settlement: Settlement): void;
 }
-
-const NO_REQUESTS: Requests = { discardMyData: false, takeMeBack: false };
 
 interface Parked {
   readonly incoming: IncomingConnection;
@@ -267,10 +267,10 @@ export class PeerConnection {
       hello: () => this.hello(),
       answered: () => this.refuseParked(),
       splitBrainFound: (copies: Copies) => this.onSplitBrain(copies),
-      splitBrainSettled: (settlement: Settlement) =>
-        this.hooks.splitBrainSettled(this.peer, settlement),
+      splitBrainSettled: (how: Settlement) => this.hooks.splitBrainSettled(this.peer, how),
       becomesTarget: () => this.hooks.becomesTarget(this.peer),
       beforeTarget: () => this.beforeTarget(),
+      beforeFed: () => this.hooks.beforeFed(this.peer),
       connected: (link: Link, verdict: Verdict) => this.onConnected(link, verdict),
       frame: (frame: Frame) => this.hooks.frame(this.peer, frame),
       resynced: () => this.hooks.resynced(this.peer),

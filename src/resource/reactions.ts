@@ -44,7 +44,7 @@ export class Reactions {
     this.desk = new PromotionDesk(
       core,
       (peer, frame) => this.connections.get(peer)?.send(frame),
-      (peer) => this.stopIdleResyncs(peer),
+      (peer) => this.onConsent(peer),
       (except) =>
         [...connections.values()].find((one) => one.peer !== except && one.meetsPrimary)?.peer,
     );
@@ -57,6 +57,7 @@ export class Reactions {
       resynced: () => this.onResynced(),
       resyncedLate: () => this.orders.reviewCopy(),
       becomesTarget: (peer) => this.stopFeeding(peer),
+      beforeFed: (peer) => this.forgetRequests(peer),
       lost: (peer, incarnation) => this.onLost(peer, incarnation),
       standsAlone: (peer, refusal) => this.onStandAlone(peer, refusal),
       splitBrainFound: (peer) => void this.core.handlers.run('initial-split-brain', peer),
@@ -210,6 +211,18 @@ export class Reactions {
       const name = isTarget(earlier) ? 'after-resync-target' : 'unfence-peer';
       if (name === 'unfence-peer' && !this.fencing.active) continue;
       void this.core.handlers.run(name, peer);
+    }
+  }
+
+  private onConsent(promoted: NodeName): void {
+    this.forgetRequests(promoted);
+    this.stopIdleResyncs(promoted);
+  }
+
+  /** Orders to give this copy up for a third node's were about what it had before it is fed. */
+  private forgetRequests(source: NodeName): void {
+    for (const [peer, connection] of this.connections) {
+      if (peer !== source) connection.forgetRequests();
     }
   }
 

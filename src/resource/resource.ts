@@ -30,6 +30,7 @@ import { DataWait } from './dataWait';
 import { DiskCommands } from './diskCommands';
 import { Farewell } from './farewell';
 import { Fencing } from './fencing';
+import { refuseGivingUp } from './givingUp';
 import type { Hello } from './hello';
 import { formatRefusal } from './hello';
 import { PeerConnection } from './peerConnection';
@@ -205,13 +206,10 @@ export class Resource implements MirrorDevice {
 
   connect({ peer, discardMyData, dryRun = false }: ConnectOptions): Promise<void> {
     return this.command(() => {
-      if (discardMyData && this.core.gate.snapshot().role === 'Primary') {
-        const message = `${this.name} is Primary here: demote it before its data can be discarded`;
-        throw new MirrorError('InvalidArgs', message);
-      }
-      for (const one of this.named(peer)) {
-        if (!one.isConnected && !dryRun) one.connect(discardMyData ? { discardMyData } : {});
-      }
+      const apart = this.named(peer).filter((one) => !one.isConnected);
+      if (discardMyData) refuseGivingUp(this.core, ...apart.map((one) => one.peer));
+      if (dryRun) return;
+      for (const one of apart) one.connect(discardMyData ? { discardMyData } : {});
     });
   }
 

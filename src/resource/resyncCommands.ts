@@ -7,6 +7,7 @@ import type { NodeName } from '../model/states';
 import { isSource, isTarget } from '../rules/transitions';
 import type { Core } from './core';
 import type { ResyncRequest, ResyncRun } from './device';
+import { refuseGivingUp } from './givingUp';
 import type { PeerConnection } from './peerConnection';
 import type { Progress } from './progress';
 import { finishedRun, watchResync } from './resyncRun';
@@ -120,6 +121,7 @@ export class ResyncCommands {
     }
     await this.askRefusing(from);
     const peer = this.refusedPeer(from) ?? this.upToDatePeer(from);
+    refuseGivingUp(this.core, peer);
     const connection = this.connection(peer);
     connection.hold('a full resync was asked for');
     try {

@@ -7,13 +7,12 @@ import type { SplitBrainSide, SplitBrainStatus } from '../model/status';
 import type { NodeName } from '../model/states';
 import type { Identity } from '../rules/identity';
 import { changedBytes } from '../rules/splitBrain';
+import { NO_REQUESTS } from './core';
 import type { Core } from './core';
 import type { Copies } from './words';
 
-const NOTHING_ASKED = { discardMyData: false, takeMeBack: false };
-
 export function splitBrainStatus(core: Core, peer: NodeName, copies: Copies): SplitBrainStatus {
-  const own = core.identity(peer, NOTHING_ASKED);
+  const own = core.identity(peer, NO_REQUESTS);
   const local = sideOf(own);
   const other = sideOf(copies.peer);
   const times = [local.partedMs, other.partedMs].filter((time) => time !== null);

@@ -1,6 +1,8 @@
 // Three copies of which the administrator has given one up for an older one, and unfinished copies
 // whose source is gone: over the simulator, with everything that its checker knows.
 
+import type { MirrorError } from '../../src/model/errors';
+import { PeerConnection } from '../../src/resource/peerConnection';
 import { discard, giveUp } from './administrator';
 import { DISK } from './cluster';
 import { compare } from './healing';
@@ -21,7 +23,10 @@ import {
 } from './stage';
 import type { Story } from './story';
 
-afterEach(close);
+afterEach(() => {
+  jest.restoreAllMocks();
+  close();
+});
 
 function waitsFor(story: Story, one: Machine, two: Machine, reason: RegExp): void {
   const waits = (machine: Machine, other: Machine): boolean => {
@@ -179,11 +184,13 @@ test(
     cut(story, alpha, gamma, true);
     cutOff(story, beta, gamma);
     const request = { full: true, from: alpha.place.name };
+    // As versions did before a copy that is fed by another forgot the order.
+    jest.spyOn(PeerConnection.prototype, 'forgetRequests').mockReturnValue(undefined);
     giveUp(story, gamma, () =>
       gamma.command('resync --full --from alpha', () => gamma.resource.resync(request)),
     );
     until(story, () => gamma.state?.diskState === 'Inconsistent');
-    // Beta's copy makes gamma's whole again, and the order still stands.
+    // Beta's copy makes it whole again.
     cut(story, beta, gamma, false);
     until(story, () => gamma.state?.diskState === 'UpToDate');
     giveUp(story, alpha, () => discard(alpha));
@@ -222,5 +229,119 @@ test(
     expect(beta.metadata().currentUuid).toBe(alpha.metadata().currentUuid);
     compare(story);
     expect(alpha.isPrimary).toBe(true);
+  }),
+);
+
+/** Alpha has gone on alone, and so have beta and gamma; all are Secondary. */
+function partedFromAlpha(seed: number): [Story, Machine, Machine, Machine] {
+  const story = mirror(seed, THREE);
+  const [alpha, beta] = pair(story);
+  const gamma = story.cluster.named('gamma');
+  cutOff(story, alpha, beta);
+  cutOff(story, alpha, gamma);
+  write(story, 50);
+  demote(story, alpha);
+  until(story, () => beta.peer(gamma).replicationState === 'Established');
+  run(story, beta, 'promote', () => beta.resource.promote({ force: false }));
+  write(story, 50);
+  demote(story, beta);
+  cut(story, alpha, gamma, false);
+  until(story, () => standsFor('split brain', alpha, gamma));
+  until(story, () => standsFor('split brain', gamma, alpha));
+  cut(story, alpha, gamma, true);
+  return [story, alpha, beta, gamma];
+}
+
+const ORDERS = {
+  'connect --discard-my-data': (_story: Story, gamma: Machine) => discard(gamma),
+  'resync --full': (story: Story, gamma: Machine) => {
+    // Beta's copy makes it whole again.
+    cutOff(story, story.cluster.named('beta'), gamma);
+    const request = { full: true, from: story.cluster.named('alpha').place.name };
+    return gamma.command('resync --full', () => gamma.resource.resync(request));
+  },
+};
+
+test.each(Object.entries(ORDERS))(
+  'an order to give up a copy does not reach what a Primary writes to it later: %s',
+  (_name, order) =>
+    outside(() => {
+      const [story, alpha, beta, gamma] = partedFromAlpha(77);
+      giveUp(story, gamma, () => order(story, gamma));
+      until(story, () => gamma.pending.size === 0);
+      cut(story, beta, gamma, false);
+      const isMirror = (): boolean => gamma.peer(beta).replicationState === 'Established';
+      until(story, () => isMirror() && gamma.state?.diskState === 'UpToDate');
+      run(story, beta, 'promote', () => beta.resource.promote({ force: false }));
+      write(story, 50);
+      story.crash(beta, 'power');
+      until(story, () => gamma.peer(beta).connectionState !== 'Connected');
+      cut(story, alpha, gamma, false);
+      story.order(alpha.command('connect', () => alpha.resource.connect({ discardMyData: false })));
+      // The checker fails where gamma, which alone has those writes, is overwritten.
+      until(story, () => standsFor('split brain', gamma, alpha));
+      compare(story);
+    })(),
+);
+
+test(
+  'nor one that was given while that Primary was away',
+  outside(() => {
+    const [story, alpha, beta, gamma] = partedFromAlpha(78);
+    run(story, beta, 'promote', () => beta.resource.promote({ force: false }));
+    cutOff(story, beta, gamma);
+    giveUp(story, gamma, () => discard(gamma));
+    until(story, () => gamma.pending.size === 0);
+    cut(story, beta, gamma, false);
+    until(story, () => gamma.peer(beta).replicationState === 'Established');
+    write(story, 50);
+    story.crash(beta, 'power');
+    until(story, () => gamma.peer(beta).connectionState !== 'Connected');
+    cut(story, alpha, gamma, false);
+    story.order(alpha.command('connect', () => alpha.resource.connect({ discardMyData: false })));
+    until(story, () => standsFor('split brain', gamma, alpha));
+    compare(story);
+  }),
+);
+
+test(
+  'a copy that a Primary writes to is given up for no other',
+  outside(() => {
+    const [story, alpha, beta, gamma] = partedFromAlpha(79);
+    cut(story, alpha, gamma, false);
+    story.order(gamma.command('connect', () => gamma.resource.connect({ discardMyData: false })));
+    until(story, () => standsFor('split brain', gamma, alpha));
+    run(story, beta, 'promote', () => beta.resource.promote({ force: false }));
+    until(story, () => gamma.peer(beta).role === 'Primary');
+    const request = { full: true, from: alpha.place.name };
+    const answers: string[] = [];
+    const hear = (error: unknown): number => answers.push((error as MirrorError).code);
+    gamma.resource.connect({ discardMyData: true }).then(() => answers.push('done'), hear);
+    gamma.resource.resync(request).then(() => answers.push('begun'), hear);
+    until(story, () => answers.length === 2);
+    expect(answers).toEqual(['PeerIsPrimary', 'PeerIsPrimary']);
+    expect(gamma.state?.diskState).toBe('UpToDate');
+  }),
+);
+
+test(
+  'nor one that a Secondary fills',
+  outside(() => {
+    const [story, , beta, gamma] = partedFromAlpha(80);
+    cutOff(story, beta, gamma);
+    run(story, beta, 'promote', () => beta.resource.promote({ force: false }));
+    write(story, 50);
+    demote(story, beta);
+    gamma.node.setDisk(DISK, { latencyUs: [20_000, 30_000] });
+    cut(story, beta, gamma, false);
+    until(story, () => gamma.peer(beta).replicationState === 'SyncTarget');
+    const answers: string[] = [];
+    gamma.resource
+      .connect({ discardMyData: true })
+      .catch((error: unknown) => answers.push((error as MirrorError).code));
+    until(story, () => answers.length === 1);
+    expect(answers).toEqual(['ResyncRunning']);
+    gamma.node.healDisk(DISK);
+    until(story, () => gamma.state?.diskState === 'UpToDate');
   }),
 );
