@@ -23,7 +23,7 @@ function say(line) {
   process.stdout.write(`${line}\n`);
 }
 
-/** Run with `--full` only, or by name: ten minutes each. */
+/** Run with `--full` only, or by name: a quarter of an hour each, and more. */
 const LONG = ['pacemaker'];
 
 /** Jest's exit status is not asked: its report says more. */
