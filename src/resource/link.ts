@@ -12,7 +12,7 @@ import { present } from '../model/assert';
 import { FAREWELL_MS } from '../model/limits';
 import type { NodeName, Uuid } from '../model/states';
 import type { DeviceEvent, WireSocket } from '../plane/plane';
-import { decide, sameVerdict, swapVerdict } from '../rules/handshake';
+import { decide, makesTarget, sameVerdict, swapVerdict } from '../rules/handshake';
 import type { Verdict } from '../rules/handshake';
 import { findSplitBrain } from '../rules/settlement';
 import type { Settlement } from '../rules/settlement';
@@ -176,7 +176,7 @@ export class Link {
 
   private async prepare(verdict: Verdict): Promise<void> {
     const { core } = this;
-    const target = verdict.kind === 'resync' && verdict.direction === 'target';
+    const target = makesTarget(verdict);
     if (this.splitBrain !== undefined) this.owner.splitBrainFound(this.copies());
     if (target) {
       await this.owner.beforeTarget();
@@ -274,14 +274,13 @@ export class Link {
   /** The resync has ended already: this copy is what the peer's was. */
   private hasFilled(verdict: Verdict, currentUuid: Uuid): boolean {
     const heard = present(this.heard, 'the hello of the peer is there').identity;
-    const target = verdict.kind === 'resync' && verdict.direction === 'target';
-    return target && currentUuid === heard.currentUuid;
+    return makesTarget(verdict) && currentUuid === heard.currentUuid;
   }
 
   private showConnected(verdict: Verdict): void {
     const { role, diskState } = present(this.heard, 'the hello of the peer is there').identity;
     const resync = verdict.kind === 'resync';
-    const shown = resync && verdict.direction === 'target' ? 'WFBitMapT' : 'WFBitMapS';
+    const shown = makesTarget(verdict) ? 'WFBitMapT' : 'WFBitMapS';
     const agreed = ['inSync', 'served', 'bothJustCreated'].includes(verdict.kind);
     const idle = agreed ? 'Established' : 'Off';
     const change = {
@@ -380,8 +379,7 @@ export class Link {
 
 /** What the peer has goes into this copy. */
 function isFed(verdict: Verdict, { identity }: Hello): boolean {
-  const target = verdict.kind === 'resync' && verdict.direction === 'target';
-  return target || identity.role === 'Primary';
+  return makesTarget(verdict) || identity.role === 'Primary';
 }
 
 function isOfType<T extends Frame['type']>(

@@ -12,6 +12,7 @@
  */
 import type { Uuid } from '../model/states';
 import type { Metadata, MetadataPatch, PeerMetadata, PeerPatch, Slot } from '../plane/plane';
+import { makesTarget } from '../rules/handshake';
 import type { Verdict } from '../rules/handshake';
 import type { Identity } from '../rules/identity';
 
@@ -29,12 +30,12 @@ export function preparation(
   if (record?.metGeneration !== own.generation) change.metGeneration = own.generation;
   const begun = generationGivenUp(verdict, own, slot);
   if (begun !== undefined) change.bitmapUuid = 0n;
-  const byOther = isTarget(verdict) && own.peers.some((one) => one.fills && one.slot !== slot);
+  const byOther = makesTarget(verdict) && own.peers.some((one) => one.fills && one.slot !== slot);
   if (verdict.kind === 'resync' && (verdict.markAll || byOther)) change.fullSync = true;
   // It knows again who is Primary.
   if (record?.outdated === true) change.outdated = false;
-  const others = isTarget(verdict) ? fillers(own, change) : [];
-  const declares = isTarget(verdict) && own.consistent;
+  const others = makesTarget(verdict) ? fillers(own, change) : [];
+  const declares = makesTarget(verdict) && own.consistent;
   const current = isSource(verdict) && own.outdated;
   if (!declares && !current && Object.keys(change).length === 1) return undefined;
   return {
@@ -62,7 +63,7 @@ function fillers({ peers }: Metadata, change: Change): PeerPatch[] {
 function generationGivenUp(verdict: Verdict, own: Metadata, slot: Slot): Uuid | undefined {
   const { bitmapUuid = 0n } = recordOf(own, slot) ?? {};
   // The clients of a Primary have seen what its source has: it is known by that.
-  const joins = verdict.kind === 'inSync' || (isTarget(verdict) && !own.primaryIndicator);
+  const joins = verdict.kind === 'inSync' || (makesTarget(verdict) && !own.primaryIndicator);
   return joins && bitmapUuid !== 0n ? bitmapUuid : undefined;
 }
 
@@ -88,10 +89,6 @@ export function remembering(
 
 function recordOf(own: Metadata, slot: Slot): PeerMetadata | undefined {
   return own.peers.find((candidate) => candidate.slot === slot);
-}
-
-function isTarget(verdict: Verdict): boolean {
-  return verdict.kind === 'resync' && verdict.direction === 'target';
 }
 
 function isSource(verdict: Verdict): boolean {

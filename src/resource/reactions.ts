@@ -7,6 +7,7 @@ import { MAX_WAITING_EVENTS } from '../model/limits';
 import type { NodeName } from '../model/states';
 import type { DeviceEvent } from '../plane/plane';
 import { diskStateOf } from '../rules/diskState';
+import { makesTarget } from '../rules/handshake';
 import type { Verdict } from '../rules/handshake';
 import type { Settlement } from '../rules/settlement';
 import type { Yields } from '../rules/splitBrain';
@@ -120,8 +121,7 @@ export class Reactions {
     if (verdict.kind === 'inSync') this.forgetCrash();
     if (verdict.kind !== 'inSync' && verdict.kind !== 'resync') return;
     this.fencing.returned(peer);
-    const target = verdict.kind === 'resync' && verdict.direction === 'target';
-    if (target || this.core.gate.snapshot().diskState !== 'Consistent') return;
+    if (makesTarget(verdict) || this.core.gate.snapshot().diskState !== 'Consistent') return;
     this.core.gate.propose({ diskState: diskStateOf(this.core.device.metadata()) });
   }
 

@@ -84,6 +84,11 @@ export function swapVerdict(verdict: Verdict): Verdict {
   return verdict;
 }
 
+/** This copy becomes what the peer's is. */
+export function makesTarget(verdict: Verdict): boolean {
+  return verdict.kind === 'resync' && verdict.direction === 'target';
+}
+
 export function sameVerdict(a: Verdict, b: Verdict): boolean {
   return verdictKey(a) === verdictKey(b);
 }
