@@ -157,7 +157,7 @@ function unitSuite(counts) {
 function systemSuite(counts) {
   const folders = SYSTEM_FOLDERS.filter((folder) => filesBelow(folder, isTestFile).length > 0);
   if (folders.length === 0) return undefined;
-  return jestSuite(counts, 'system', [...folders, '--maxWorkers=2', '--testTimeout=60000']);
+  return jestSuite(counts, 'system', [...folders, '--maxWorkers=2', '--testTimeout=120000']);
 }
 
 function isTestFile(file) {

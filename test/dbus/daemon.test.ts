@@ -34,7 +34,7 @@ function configure(own: number, other: number, options = ''): void {
 }
 
 function daemon(...args: string[]): Promise<Outcome> {
-  return run(process.execPath, [DAEMON, ...args], { deadlineMs: 20_000 });
+  return run(process.execPath, [DAEMON, ...args], { deadlineMs: 60_000 });
 }
 
 async function upNames(): Promise<string[]> {

@@ -29,7 +29,7 @@ beforeAll(async () => {
   // Keeps the last score that was set.
   writeFileSync(join(bin, 'crm_attribute'), '#!/bin/sh\necho "$*" >"$SCORE_FILE"\n');
   chmodSync(join(bin, 'crm_attribute'), 0o755);
-}, 60_000);
+}, 120_000);
 
 afterAll(() => cluster.remove());
 
@@ -142,7 +142,7 @@ test('a service that is restarted is waited for, one that stays away is an error
   await alpha.stop();
   expect(await ocf(alpha, 'monitor', AT_ONCE)).toBe(7);
   await alpha.start();
-}, 60_000);
+}, 120_000);
 
 test('heartbeat: start promotes, status tells, stop demotes', async () => {
   expect(await heartbeat(alpha, 'status')).toMatchObject({ status: 3, stdout: 'stopped\n' });
@@ -159,7 +159,7 @@ test('heartbeat: start promotes, status tells, stop demotes', async () => {
   expect(await heartbeat(alpha, 'status')).toMatchObject({ status: 3, stdout: 'stopped\n' });
   expect((await heartbeat(alpha, 'reload')).status).toBe(2);
   expect((await run(HEARTBEAT, ['../r0', 'start'])).status).toBe(2);
-}, 60_000);
+}, 120_000);
 
 test('ocf-tester finds nothing wrong', async () => {
   await Promise.all([alpha.up('r0'), beta.up('r0')]);
@@ -176,7 +176,7 @@ test('ocf-tester finds nothing wrong', async () => {
   const outcome = await run('ocf-tester', ['-n', 'p_r0', ...words, OCF], { env });
   expect(`${outcome.stdout}${outcome.stderr}`).toContain('passed all tests');
   expect(outcome.stdout).not.toMatch(/rc=/);
-}, 60_000);
+}, 120_000);
 
 test('names are escaped as the service does it', async () => {
   const script = `. ${FUNCTIONS}; bm_device_path 0a.b-c_d`;

@@ -11,7 +11,7 @@ const REPLY_ACK = 1;
 const REPLY_INFO = 3;
 const REQUEST_MAGIC = 0x25609513;
 const REPLY_MAGIC = 0x67446698;
-const CONNECT_DEADLINE_MS = 10_000;
+const CONNECT_DEADLINE_MS = 30_000;
 
 export const READ = 0;
 export const WRITE = 1;

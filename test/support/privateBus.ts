@@ -14,7 +14,7 @@ export interface Outcome {
   readonly stderr: string;
 }
 
-const COMMAND_DEADLINE_MS = 10_000;
+const COMMAND_DEADLINE_MS = 30_000;
 const BUS_CONFIG = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
   "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>
@@ -96,7 +96,7 @@ export function runCommand(command: string, args: readonly string[]): Promise<Ou
 export async function until(
   what: string,
   holds: () => Promise<boolean> | boolean,
-  deadlineMs = 10_000,
+  deadlineMs = 30_000,
 ): Promise<void> {
   const end = Date.now() + deadlineMs;
   while (!(await holds())) {

@@ -13,7 +13,7 @@ import { Background, repository, run } from './systemProcess';
 
 const DAEMON = join(repository, 'bin/blkmirrord.js');
 const COMMAND = join(repository, 'bin/blkmirror.js');
-const START_DEADLINE_MS = 20_000;
+const START_DEADLINE_MS = 60_000;
 
 /** Runs a process in a place of its own, such as a memory cgroup: words put before it. */
 export type Wrapper = readonly string[];

@@ -5,7 +5,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Cluster, makeSparseFile, MIB } from '../support/systemCluster';
 
-jest.setTimeout(60_000);
+jest.setTimeout(120_000);
 
 let cluster: Cluster;
 

@@ -6,7 +6,7 @@ import { copyFileSync, openSync, readFileSync, truncateSync, writeSync, closeSyn
 import { Cluster, makeSparseFile, MIB } from '../support/systemCluster';
 import { run, runOk } from '../support/systemProcess';
 
-jest.setTimeout(60_000);
+jest.setTimeout(120_000);
 
 /** What a superblock begins with; its version follows. */
 const MAGIC = 'BLKMIRR1';

@@ -7,7 +7,7 @@ import { until } from '../support/privateBus';
 import { Cluster } from '../support/systemCluster';
 import { repository } from '../support/systemProcess';
 
-jest.setTimeout(90_000);
+jest.setTimeout(120_000);
 
 let cluster: Cluster;
 

@@ -12,7 +12,7 @@ let writers: Writers;
 
 beforeEach(async () => {
   cluster = await Cluster.inSync({ forwarded: true, tmpfs: true });
-  writers = new Writers({ blocks: 2000 });
+  writers = new Writers({ blocks: 200 });
   await writers.start(cluster.first);
   await writers.goOn();
 });

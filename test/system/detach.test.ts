@@ -5,7 +5,7 @@ import { until } from '../support/privateBus';
 import { Cluster, MIB } from '../support/systemCluster';
 import { runOk } from '../support/systemProcess';
 
-jest.setTimeout(60_000);
+jest.setTimeout(120_000);
 
 let cluster: Cluster;
 

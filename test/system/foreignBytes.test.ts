@@ -11,7 +11,7 @@ import { until } from '../support/privateBus';
 import { Cluster, MIB } from '../support/systemCluster';
 import { CONTROL, DATA, frame } from '../support/wireFrames';
 
-jest.setTimeout(60_000);
+jest.setTimeout(120_000);
 
 let cluster: Cluster;
 

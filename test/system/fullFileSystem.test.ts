@@ -10,7 +10,7 @@ import { Cluster, makeSparseFile, MIB } from '../support/systemCluster';
 import type { SystemNode } from '../support/systemNode';
 import { run, runOk } from '../support/systemProcess';
 
-jest.setTimeout(60_000);
+jest.setTimeout(120_000);
 
 const ENOSPC = 28;
 const SMALL_BYTES = 24 * MIB;

@@ -6,7 +6,7 @@ import { NbdClient } from '../support/nbdClient';
 import { until } from '../support/privateBus';
 import { Cluster } from '../support/systemCluster';
 
-jest.setTimeout(60_000);
+jest.setTimeout(120_000);
 
 let cluster: Cluster;
 

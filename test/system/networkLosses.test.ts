@@ -7,7 +7,7 @@ import { until } from '../support/privateBus';
 import { Cluster } from '../support/systemCluster';
 import { Writers } from '../support/systemWriters';
 
-jest.setTimeout(90_000);
+jest.setTimeout(120_000);
 
 const NODES = ['alpha', 'beta'];
 const TIMEOUT_MS = 1500;

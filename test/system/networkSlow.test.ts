@@ -5,7 +5,7 @@ import { until } from '../support/privateBus';
 import { Cluster, MIB } from '../support/systemCluster';
 import { Writers } from '../support/systemWriters';
 
-jest.setTimeout(90_000);
+jest.setTimeout(120_000);
 
 const TIMEOUT_MS = 1500;
 /** What the machine may take beyond it, however busy it is. */

@@ -5,7 +5,7 @@ import { Cluster, MIB } from '../support/systemCluster';
 import type { SystemNode } from '../support/systemNode';
 import { runOk } from '../support/systemProcess';
 
-jest.setTimeout(60_000);
+jest.setTimeout(120_000);
 
 const EXTENT_BYTES = 4 * MIB;
 const SEND_BYTES = 77_824;

@@ -7,7 +7,7 @@ import { until } from '../support/privateBus';
 import { Cluster } from '../support/systemCluster';
 import { dialPort, listenOn, readControl, writeControl } from '../support/wireFrames';
 
-jest.setTimeout(60_000);
+jest.setTimeout(120_000);
 
 type Json = Record<string, unknown>;
 

@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { until } from '../support/privateBus';
 import { Cluster } from '../support/systemCluster';
 
-jest.setTimeout(60_000);
+jest.setTimeout(120_000);
 
 let cluster: Cluster;
 

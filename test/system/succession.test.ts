@@ -10,7 +10,7 @@ import { until } from '../support/privateBus';
 import { Cluster } from '../support/systemCluster';
 import type { SystemNode } from '../support/systemNode';
 
-jest.setTimeout(60_000);
+jest.setTimeout(120_000);
 
 let manager: FakeManager;
 let cluster: Cluster;
