@@ -75,6 +75,19 @@ function score(node: SystemNode): string {
   return /--update (\d+)/.exec(words)?.[1] ?? (words.includes('--delete') ? 'none' : words);
 }
 
+/** After a notification of what was done, on the node `promoted` if it was a promotion. */
+async function scoreAfter(node: SystemNode, operation: string, promoted = ''): Promise<string> {
+  writeFileSync(scoreFile(node), 'as before');
+  const told = {
+    OCF_RESKEY_CRM_meta_on_node: node.name,
+    OCF_RESKEY_CRM_meta_notify_type: 'post',
+    OCF_RESKEY_CRM_meta_notify_operation: operation,
+    OCF_RESKEY_CRM_meta_notify_promote_uname: promoted,
+  };
+  expect(await ocf(node, 'notify', told)).toBe(0);
+  return score(node);
+}
+
 test('the meta-data is what pacemaker reads', async () => {
   const { stdout, status } = await ocfOutcome(alpha, 'meta-data');
   expect(status).toBe(0);
@@ -108,6 +121,10 @@ test('a promotable clone lives: start, promote, take over, stop', async () => {
   expect(score(alpha)).toBe('10000');
   expect(await ocf(beta, 'notify', { OCF_RESKEY_CRM_meta_notify_type: 'post' })).toBe(0);
   expect(score(beta)).toBe('10000');
+  expect(await scoreAfter(beta, 'demote')).toBe('as before');
+  expect(await scoreAfter(beta, 'promote', 'alpha beta')).toBe('as before');
+  expect(await scoreAfter(beta, 'promote', 'alpha')).toBe('10000');
+  expect(await scoreAfter(beta, 'stop')).toBe('10000');
 
   const refused = await ocfOutcome(beta, 'promote', AT_ONCE);
   expect(refused).toMatchObject({ status: 1 });
