@@ -32,19 +32,23 @@ async function untilOk(guest: Guest, what: string, script: string): Promise<void
   );
 }
 
-/** The service writes there, on the mounted file system; answers how long that took, in seconds. */
+/** The service writes there, on the mounted file system; answers since when, as Date.now(). */
 async function serves(guest: Guest): Promise<number> {
-  const start = Date.now();
   driver.forget();
   await eventually(
     `the service to write on ${guest.name}`,
     async () => (driver.hasToldSince(guest) ? true : undefined),
     TAKEOVER_DEADLINE_MS,
   );
-  const seconds = (Date.now() - start) / 1000;
+  const since = Date.now();
   expect(await guest.runOk('findmnt --noheadings --output SOURCE /data')).toMatch(/^\/dev\/nbd/);
   expect(await property(guest, 'r0', 'Role')).toBe('Primary');
-  return seconds;
+  return since;
+}
+
+function report(what: string, startMs: number, endMs: number): void {
+  const seconds = ((endMs - startMs) / 1000).toFixed(0);
+  console.log(`${what}: the service goes on after ${seconds} s`);
 }
 
 /** All lines that the driver was told of. */
@@ -98,9 +102,7 @@ async function round(number: number): Promise<void> {
   );
   const start = Date.now();
   const [lost, left] = await afterFault(fault);
-  await serves(left);
-  const seconds = ((Date.now() - start) / 1000).toFixed(0);
-  console.log(`${fault}: ${lost.name} fenced, the service goes on after ${seconds} s`);
+  report(`${fault}: ${lost.name} fenced`, start, await serves(left));
   await hasAllLines(left);
   expect(await left.runOk(CONSTRAINT)).toContain(`value="${left.name}"`);
   await left.control('set_link', { name: 'net', up: true });
@@ -151,9 +153,9 @@ step(
   'a node in standby is taken over from, and comes back',
   async () => {
     const [from, to] = await holder();
+    const start = Date.now();
     await from.runOk(`crm_standby --node ${from.name} --update on`);
-    const seconds = await serves(to);
-    console.log(`standby: the service goes on after ${seconds.toFixed(0)} s`);
+    report('standby', start, await serves(to));
     await hasAllLines(to);
     await to.runOk(`crm_standby --node ${from.name} --delete`);
     await isBack(from, to);
