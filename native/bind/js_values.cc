@@ -230,6 +230,9 @@ engine::EstablishPlan plan_of(const Napi::Object& object) {
   plan.peer_current_uuid = bigint_of(object.Get("peerCurrentUuid"));
   plan.peer_history = bigints_of(object.Get("peerHistoryUuids"));
   plan.peer_write_sequence = bigint_of(object.Get("peerWriteSequence"));
+  if (flag_of(object, "peerCrashed")) plan.peer_crash_flags |= meta::kCrashed;
+  if (flag_of(object, "peerCrashedPrimary")) plan.peer_crash_flags |= meta::kCrashedPrimary;
+  if (flag_of(object, "peerCrashedMachine")) plan.peer_crash_flags |= meta::kCrashedMachine;
   return plan;
 }
 

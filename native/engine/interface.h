@@ -77,6 +77,7 @@ struct EstablishPlan {
   uint64_t peer_current_uuid = 0;
   std::vector<uint64_t> peer_history;  // newest first
   uint64_t peer_write_sequence = 0;    // as its superblock had it
+  uint32_t peer_crash_flags = 0;       // of its superblock, meta::kCrashFlags
 };
 
 struct PeerPatch {

@@ -86,7 +86,11 @@ void MetadataUpdate::change(const MetadataPatch& patch) {
   for (auto uuid = patch.add_history.rbegin(); uuid != patch.add_history.rend(); ++uuid) {
     meta::push_history(state.history_uuids, *uuid);
   }
-  if (patch.current_uuid.has_value()) state.current_uuid = *patch.current_uuid;
+  if (patch.current_uuid.has_value() && *patch.current_uuid != state.current_uuid) {
+    // Which copy lost what in a crash tells those of one generation apart.
+    state.flags &= ~meta::kCrashFlags;
+    state.current_uuid = *patch.current_uuid;
+  }
   state.write_sequence = parts_.acks.sequence();
   for (const PeerPatch& peer : patch.peers) change_peer(peer);
   parts_.gate.recheck();

@@ -171,7 +171,15 @@ void Parts::mark_in_sync(uint32_t slot) {
   meta::push_history(state.history_uuids, record.bitmap_uuid);
   record.bitmap_uuid = 0;
   record.flags &= ~(meta::kPeerFullSync | meta::kPeerOutdated | meta::kPeerPromotedApart);
-  state.flags &= ~meta::kCrashFlags;
+  if (is_compared_with_all_but(slot)) state.flags &= ~meta::kCrashFlags;
+}
+
+// Nothing is out of sync with the other copies: none has what a crash may have cost this one.
+bool Parts::is_compared_with_all_but(uint32_t slot) const {
+  for (uint32_t rest = peers.configured() & ~(1u << slot); rest != 0; rest &= rest - 1) {
+    if (bitmap->out_of_sync_bytes(uint32_t(std::countr_zero(rest))) > 0) return false;
+  }
+  return true;
 }
 
 void Parts::adopt_generation_of(const Peer& peer) {
@@ -183,6 +191,7 @@ void Parts::adopt_generation_of(const Peer& peer) {
   // A third copy may have stayed at a generation that this one was never at.
   meta::push_history(state.history_uuids, peer.past);
   state.current_uuid = peer.current_uuid;
+  state.flags = (state.flags & ~meta::kCrashFlags) | peer.crash_flags;
   mark_in_sync(peer.slot);
   for (meta::PeerRecord& record : state.peers) record.flags &= ~meta::kPeerFills;
   state.flags |= meta::kConsistent | meta::kWasUpToDate;

@@ -33,7 +33,10 @@ constexpr uint32_t kControlReserveBytes = 192u << 10;
 
 void Peer::move_to(uint64_t uuid) {
   BM_ASSERT(uuid != 0);
-  if (current_uuid != uuid) meta::push_history(past, current_uuid);
+  if (current_uuid != uuid) {
+    meta::push_history(past, current_uuid);
+    crash_flags = 0;
+  }
   current_uuid = uuid;
 }
 
@@ -181,6 +184,7 @@ void Peers::establish(uint32_t slot, uint32_t incarnation, const EstablishPlan& 
     parts_.gate.source_back();
   }
   peer.current_uuid = plan.peer_current_uuid;
+  peer.crash_flags = plan.peer_crash_flags;
   peer.past = {};
   for (auto uuid = plan.peer_history.rbegin(); uuid != plan.peer_history.rend(); ++uuid) {
     meta::push_history(peer.past, *uuid);

@@ -29,7 +29,8 @@ struct Peer {
   bool receiving = false;  // established: with a disk, writes and flushes reach it
   bool diskless = false;   // a Primary without a backing disk: it lacks what it sends
   uint64_t current_uuid = 0;
-  meta::History past{};  // of its copy, which a target takes over with current_uuid
+  meta::History past{};      // of its copy, which a target takes over with current_uuid
+  uint32_t crash_flags = 0;  // of its copy in that generation: what it lacks its target will lack
   ResyncRole resync = ResyncRole::kNone;  // exchanging bitmaps, copying or finishing
   uint32_t applying = 0;                  // received writes and flushes not finished here
   // It may hold the current generation: its loss calls for another (generation_gate).

@@ -6,6 +6,7 @@
  * take a ticket above 0 and answer whether they were accepted; `completed` follows, unless
  * `ended` comes first.
  */
+import type { EstablishPlan } from './establishPlan';
 import type {
   AttachSpec,
   CreateMetadataSpec,
@@ -13,7 +14,6 @@ import type {
   DeviceOptions,
   DialSpec,
   DiskInfo,
-  EstablishPlan,
   Metadata,
   MetadataPatch,
 } from './plane';

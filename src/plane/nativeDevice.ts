@@ -20,13 +20,13 @@ import {
 import { makeCounters, readCounters } from './counters';
 import { DISK_CODES, completionError, toPlaneError } from './nativeErrors';
 import type { ErrnoCodes } from './nativeErrors';
+import type { EstablishPlan } from './establishPlan';
 import type {
   AttachSpec,
   DeviceEvent,
   DeviceOptions,
   DevicePlane,
   DeviceStatistics,
-  EstablishPlan,
   Metadata,
   MetadataPatch,
   ServeSpec,

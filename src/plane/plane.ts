@@ -8,6 +8,7 @@
  * writes a new generation when a peer is lost and finishes a resync by itself.
  */
 import type { ConnectionLoss, NodeName, Protocol, ResourceName, Uuid } from '../model/states';
+import type { EstablishPlan } from './establishPlan';
 import type { StoredSocket } from './socketStore';
 
 /** Index of a peer in this copy's metadata (0 to 31): local to this node, stable for a name. */
@@ -194,26 +195,6 @@ export interface PeerPatch {
    * word of a Primary that has brought that peer up to date).
    */
   readonly fullSync?: boolean;
-}
-
-/**
- * How a connection becomes Established. Both ends get the same answer with source and target
- * swapped. `exchangeBitmaps`: the union of both bitmaps is resynced; false is allowed only
- * when both know that nothing is out of sync (`inSync`).
- */
-export interface EstablishPlan {
-  readonly resync: 'none' | 'source' | 'target';
-  readonly exchangeBitmaps: boolean;
-  /** As target: digests of what is out of sync are compared, and what differs is copied. */
-  readonly compare: boolean;
-  /** The peer is a Primary that lost its disk: this copy serves its reads and writes. */
-  readonly peerDiskless: boolean;
-  /** The peer's current generation, which a target takes over at the end of the resync. */
-  readonly peerCurrentUuid: Uuid;
-  /** Those its copy has left behind, newest first, which the target takes over as well. */
-  readonly peerHistoryUuids: readonly Uuid[];
-  /** Of the last write it knows of: this copy counts on from there, unless it is the source. */
-  readonly peerWriteSequence: bigint;
 }
 
 export interface PeerStatistics {

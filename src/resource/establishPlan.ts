@@ -4,7 +4,7 @@
  * After a crash whole extents count as out of sync, though little in them differs: there the
  * target compares digests first and copies only what differs. A copy in full is not compared.
  */
-import type { EstablishPlan } from '../plane/plane';
+import type { EstablishPlan } from '../plane/establishPlan';
 import type { Verdict } from '../rules/handshake';
 import type { Identity } from '../rules/identity';
 import { CHECKSUMS_FEATURE } from './hello';
@@ -21,6 +21,18 @@ export function planOf(verdict: Verdict, told: Hello, heard: Hello): EstablishPl
     peerCurrentUuid: heard.identity.currentUuid,
     peerHistoryUuids: heard.identity.historyUuids,
     peerWriteSequence: heard.identity.writeSequence,
+    ...crashOf(heard.identity),
+  };
+}
+
+type Crash = Pick<EstablishPlan, 'peerCrashed' | 'peerCrashedPrimary' | 'peerCrashedMachine'>;
+
+/** Where its node does not tell how it ended, the machine may have. */
+function crashOf({ crashed, crashedPrimary, crashedMachine }: Identity): Crash {
+  return {
+    peerCrashed: crashed,
+    peerCrashedPrimary: crashed && crashedPrimary,
+    peerCrashedMachine: crashed && crashedMachine !== false,
   };
 }
 

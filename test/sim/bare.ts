@@ -162,6 +162,9 @@ export class BarePair {
       peerCurrentUuid: UUID as never,
       peerHistoryUuids: [],
       peerWriteSequence: 0n,
+      peerCrashed: false,
+      peerCrashedPrimary: false,
+      peerCrashedMachine: false,
     };
     const plan = { exchangeBitmaps: true, compare: false, ...peer };
     alpha.command((device, ticket) =>

@@ -4,7 +4,7 @@
  * waits for ever. What clients read and what copies hold is checked by the world's model.
  */
 import type { DiskState } from '../../src/model/states';
-import type { EstablishPlan } from '../../src/plane/plane';
+import type { EstablishPlan } from '../../src/plane/establishPlan';
 import type { DeviceChange } from '../../src/resource/device';
 import { isTarget } from '../../src/rules/transitions';
 import { Branches } from './branches';

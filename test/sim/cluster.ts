@@ -4,7 +4,7 @@
  */
 import { present } from '../../src/model/assert';
 import type { HandlerCall, HandlerEnd } from '../../src/model/handlers';
-import type { EstablishPlan } from '../../src/plane/plane';
+import type { EstablishPlan } from '../../src/plane/establishPlan';
 import type { DeviceChange } from '../../src/resource/device';
 import { configure } from './configuration';
 import type { NodePlace } from './configuration';

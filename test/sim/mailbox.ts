@@ -9,7 +9,8 @@ import type {
   RawLobby,
   RawLobbyEvent,
 } from '../../src/plane/addon';
-import type { AttachSpec, EstablishPlan, Slot } from '../../src/plane/plane';
+import type { EstablishPlan } from '../../src/plane/establishPlan';
+import type { AttachSpec, Slot } from '../../src/plane/plane';
 
 export class Mailbox {
   private stalled = false;

@@ -4,12 +4,12 @@
 
 import { MirrorError } from '../../src/model/errors';
 import type { NodeName, Uuid } from '../../src/model/states';
+import type { EstablishPlan } from '../../src/plane/establishPlan';
 import type {
   DeviceEvent,
   DeviceOptions,
   DevicePlane,
   DeviceStatistics,
-  EstablishPlan,
   Metadata,
   MetadataPatch,
   ServeSpec,

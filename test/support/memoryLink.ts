@@ -1,7 +1,7 @@
 // A connection as two memory devices use it: established on both sides it carries writes, and a
 // resync that copies one block each millisecond.
 
-import type { EstablishPlan } from '../../src/plane/plane';
+import type { EstablishPlan } from '../../src/plane/establishPlan';
 import type { MemoryDevice } from './memoryDevice';
 import type { PeerRecord } from './memoryDisk';
 import type { FakeEnd } from './memoryNetwork';

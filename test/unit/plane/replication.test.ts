@@ -6,12 +6,8 @@ import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { promisify } from 'node:util';
-import type {
-  DeviceEvent,
-  DevicePlane,
-  EstablishPlan,
-  IncomingConnection,
-} from '../../../src/plane/plane';
+import type { EstablishPlan } from '../../../src/plane/establishPlan';
+import type { DeviceEvent, DevicePlane, IncomingConnection } from '../../../src/plane/plane';
 import { ALPHA, BETA, Bench, MIB, Recorder, attachSpec, createSpec, refusal } from './fixture';
 
 const run = promisify(execFile);
@@ -79,6 +75,9 @@ async function establish(resync: 'none' | 'source'): Promise<void> {
     peerCurrentUuid,
     peerHistoryUuids: [],
     peerWriteSequence: 0n,
+    peerCrashed: false,
+    peerCrashedPrimary: false,
+    peerCrashedMachine: false,
   });
   await Promise.all([
     alpha.device.establish(0, incarnation, plan(resync, beta.device.metadata().currentUuid)),
@@ -171,6 +170,9 @@ test('control frames pass in order, and closing a link is told on both sides', a
     peerCurrentUuid: NEW_UUID,
     peerHistoryUuids: [],
     peerWriteSequence: 0n,
+    peerCrashed: false,
+    peerCrashedPrimary: false,
+    peerCrashedMachine: false,
   });
   expect(await refusal(late)).toMatch(/^NotConnected: /);
 });

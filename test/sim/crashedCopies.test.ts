@@ -1,0 +1,47 @@
+// Copies that lost their power, and one that kept what was acknowledged: what a copy may lack its
+// target lacks too, until both have met the third. Over the simulator.
+
+import { compare } from './healing';
+import type { Machine } from './machine';
+import { THREE, close, cut, demote, mirror, outside, pair, run, until, write } from './stage';
+
+afterEach(close);
+
+function isFilled(copy: Machine, source: Machine): boolean {
+  return copy.peer(source).replicationState === 'Established';
+}
+
+/** The administrator said that there is a newer one: he decides. */
+function isWaiting(copy: Machine, source: Machine): boolean {
+  return copy.peer(source).reason.startsWith('the copy to resync from is Outdated');
+}
+
+test.each([false, true])(
+  'two copies that lost power stand behind the one that kept all (declared Outdated: %s)',
+  (outdated) =>
+    outside(() => {
+      const story = mirror(91, THREE);
+      const [alpha, beta] = pair(story);
+      const gamma = story.cluster.named('gamma');
+      write(story, 300);
+      for (const one of [beta, gamma]) story.crash(one, 'power');
+      demote(story, alpha);
+      if (outdated) run(story, alpha, 'outdate', () => alpha.resource.outdate());
+      for (const one of [beta, gamma]) {
+        cut(story, alpha, one, true);
+        story.boot(one);
+      }
+      until(story, () => beta.peer(gamma).replicationState === 'Established');
+      expect([beta, gamma].map((one) => one.metadata().crashedMachine)).toEqual([true, true]);
+      for (const one of [beta, gamma]) {
+        cut(story, alpha, one, false);
+        until(story, () => (outdated ? isWaiting(one, alpha) : isFilled(one, alpha)));
+      }
+      compare(story);
+      expect([alpha, beta, gamma].map((one) => one.metadata().crashed)).toEqual([
+        false,
+        false,
+        false,
+      ]);
+    })(),
+);
