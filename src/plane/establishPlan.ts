@@ -1,3 +1,5 @@
+// What the data plane is told when a connection becomes Established.
+
 import type { Uuid } from '../model/states';
 
 /**
