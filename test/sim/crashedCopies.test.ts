@@ -3,7 +3,7 @@
 
 import { compare } from './healing';
 import type { Machine } from './machine';
-import { THREE, close, cut, demote, mirror, outside, pair, run, until, write } from './stage';
+import { THREE, close, cut, demote, mirror, outside, run, trio, until, write } from './stage';
 
 afterEach(close);
 
@@ -21,8 +21,7 @@ test.each([false, true])(
   (outdated) =>
     outside(() => {
       const story = mirror(91, THREE);
-      const [alpha, beta] = pair(story);
-      const gamma = story.cluster.named('gamma');
+      const [alpha, beta, gamma] = trio(story);
       write(story, 300);
       for (const one of [beta, gamma]) story.crash(one, 'power');
       demote(story, alpha);

@@ -20,6 +20,7 @@ import {
   pair,
   run,
   standsFor,
+  trio,
   until,
   write,
 } from './stage';
@@ -92,10 +93,9 @@ function meetAtOnce(story: Story, machine: Machine): void {
 }
 
 /** All are Secondary, and have met before. */
-function trio(seed: number): [Story, Machine, Machine, Machine] {
+function threeSecondaries(seed: number): [Story, Machine, Machine, Machine] {
   const story = mirror(seed, THREE);
-  const [alpha, beta] = pair(story);
-  const gamma = story.cluster.named('gamma');
+  const [alpha, beta, gamma] = trio(story);
   demote(story, alpha);
   until(story, () => isLinked(beta, gamma) && isLinked(alpha, gamma) && isLinked(alpha, beta));
   return [story, alpha, beta, gamma];
@@ -106,7 +106,7 @@ function trio(seed: number): [Story, Machine, Machine, Machine] {
  * Both begin at the same moment: answers whom gamma takes, and whom not.
  */
 function twoSources(seed: number, first: 'alpha' | 'beta'): [Story, Machine, Machine] {
-  const [story, alpha, beta, gamma] = trio(seed);
+  const [story, alpha, beta, gamma] = threeSecondaries(seed);
   const filler = story.cluster.named(first);
   run(story, filler, 'promote', () => filler.resource.promote({ force: false }));
   cutOff(story, beta, gamma);
@@ -168,7 +168,7 @@ test.each(['alpha', 'beta'] as const)(
 test(
   'a copy that becomes a target while it begins to feed another feeds nobody',
   outside(() => {
-    const [story, alpha, beta, gamma] = trio(83);
+    const [story, alpha, beta, gamma] = threeSecondaries(83);
     run(story, beta, 'promote', () => beta.resource.promote({ force: false }));
     cutOff(story, alpha, gamma);
     cutOff(story, beta, gamma);

@@ -68,6 +68,10 @@ export function pair(story: Story): [Machine, Machine] {
   return [story.cluster.named('alpha'), story.cluster.named('beta')];
 }
 
+export function trio(story: Story): [Machine, Machine, Machine] {
+  return [...pair(story), story.cluster.named('gamma')];
+}
+
 export function run(
   story: Story,
   machine: Machine,

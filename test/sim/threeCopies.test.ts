@@ -15,9 +15,9 @@ import {
   demote,
   mirror,
   outside,
-  pair,
   run,
   standsFor,
+  trio,
   until,
   write,
 } from './stage';
@@ -41,8 +41,7 @@ function waitsFor(story: Story, one: Machine, two: Machine, reason: RegExp): voi
 /** Both are filled by alpha when that loses its power; `older`: beta was cut off before gamma. */
 function unfinished(seed: number, older: boolean): Story {
   const story = mirror(seed, THREE);
-  const [alpha, beta] = pair(story);
-  const gamma = story.cluster.named('gamma');
+  const [alpha, beta, gamma] = trio(story);
   cut(story, beta, gamma, true);
   cutOff(story, alpha, beta);
   if (older) write(story, 50);
@@ -65,8 +64,7 @@ test.each([false, true])(
   (older) =>
     outside(() => {
       const story = unfinished(71, older);
-      const [, beta] = pair(story);
-      const gamma = story.cluster.named('gamma');
+      const [, beta, gamma] = trio(story);
       waitsFor(story, beta, gamma, /^neither copy is UpToDate/);
       expect([beta, gamma].map((one) => one.state?.diskState)).toEqual([
         'Inconsistent',
@@ -85,8 +83,7 @@ const resyncFull = (machine: Machine) => (): Promise<void> =>
  */
 function contradictory(seed: number, cutShort: boolean): [Story, Machine, Machine] {
   const story = mirror(seed, THREE);
-  const [alpha, beta] = pair(story);
-  const gamma = story.cluster.named('gamma');
+  const [alpha, beta, gamma] = trio(story);
   cutOff(story, beta, gamma);
   cutOff(story, alpha, beta);
   write(story, 100);
@@ -139,8 +136,7 @@ test(
   'a copy that another Primary began to fill gets back what that has overwritten',
   outside(() => {
     const story = mirror(74, THREE);
-    const [alpha, beta] = pair(story);
-    const gamma = story.cluster.named('gamma');
+    const [alpha, beta, gamma] = trio(story);
     cutOff(story, beta, gamma);
     cutOff(story, alpha, beta);
     run(story, beta, 'promote', () => beta.resource.promote({ force: false }));
@@ -166,8 +162,7 @@ test(
 /** Alpha has gone on alone, and so have beta and gamma; all are Secondary. */
 function partedFromAlpha(seed: number): [Story, Machine, Machine, Machine] {
   const story = mirror(seed, THREE);
-  const [alpha, beta] = pair(story);
-  const gamma = story.cluster.named('gamma');
+  const [alpha, beta, gamma] = trio(story);
   cutOff(story, alpha, beta);
   cutOff(story, alpha, gamma);
   write(story, 50);
@@ -216,8 +211,7 @@ test(
   'a copy that was given up for one the Primary went on without is filled by the Primary',
   outside(() => {
     const story = mirror(76, THREE);
-    const [alpha, beta] = pair(story);
-    const gamma = story.cluster.named('gamma');
+    const [alpha, beta, gamma] = trio(story);
     cutOff(story, beta, gamma);
     cutOff(story, alpha, gamma);
     write(story, 50);

@@ -2,7 +2,7 @@
 
 import { compare, heal } from './healing';
 import type { Machine } from './machine';
-import { THREE, close, cut, demote, mirror, outside, pair, run, until, write } from './stage';
+import { THREE, close, cut, demote, mirror, outside, pair, run, trio, until, write } from './stage';
 import type { Story } from './story';
 
 afterEach(close);
@@ -36,8 +36,7 @@ test(
   'a Secondary that a Primary feeds takes nothing from another Primary',
   outside(() => {
     const story = mirror(6, THREE);
-    const [alpha, beta] = pair(story);
-    const gamma = story.cluster.named('gamma');
+    const [alpha, beta, gamma] = trio(story);
     for (const other of [alpha, gamma]) cut(story, beta, other, true);
     const lost = (other: Machine): boolean => beta.peer(other).connectionState !== 'Connected';
     until(story, () => lost(alpha) && lost(gamma));
@@ -79,8 +78,7 @@ test.each(Object.entries(PAUSES))(
   (_name, pause) =>
     outside(() => {
       const story = mirror(21, THREE);
-      const [alpha, beta] = pair(story);
-      const gamma = story.cluster.named('gamma');
+      const [alpha, beta, gamma] = trio(story);
       cut(story, alpha, gamma, true);
       until(story, () => alpha.peer(gamma).connectionState !== 'Connected');
       write(story, 50);
@@ -105,8 +103,7 @@ test(
   'a Secondary that is filled from a third node is no mirror of the second any more',
   outside(() => {
     const story = mirror(22, THREE);
-    const [alpha, beta] = pair(story);
-    const gamma = story.cluster.named('gamma');
+    const [alpha, beta, gamma] = trio(story);
     const parted = (other: Machine): boolean => alpha.peer(other).connectionState !== 'Connected';
     for (const other of [beta, gamma]) cut(story, alpha, other, true);
     until(story, () => parted(beta) && parted(gamma));
@@ -128,8 +125,7 @@ test(
   'a copy that was brought up to date knows the generations it was spared',
   outside(() => {
     const story = mirror(13, THREE);
-    const [alpha, beta] = pair(story);
-    const gamma = story.cluster.named('gamma');
+    const [alpha, beta, gamma] = trio(story);
     story.crash(beta, 'power');
     until(story, () => alpha.peer(beta).connectionState !== 'Connected');
     write(story, 50);
@@ -157,8 +153,7 @@ test(
   'an unfinished copy is not overwritten from an older one that nobody has ordered',
   outside(() => {
     const story = mirror(14, THREE);
-    const [alpha, beta] = pair(story);
-    const gamma = story.cluster.named('gamma');
+    const [alpha, beta, gamma] = trio(story);
     story.crash(gamma, 'power');
     until(story, () => alpha.peer(gamma).connectionState !== 'Connected');
     write(story, 300);
