@@ -183,7 +183,11 @@ class History {
     for (const machine of cluster.machines) {
       story.crew.leave(machine);
       if (!machine.alive) continue;
-      const end = machine.end().then(() => clean.add(machine));
+      // An earlier crash counts until every other copy has been met.
+      const crashed = machine.hasDisk && machine.metadata().crashed;
+      const end = machine.end().then(() => {
+        if (!crashed) clean.add(machine);
+      });
       // The end of a process that died on the way never comes.
       story.order(end);
       cluster.until(() => machine.pending.size === 0, MOST_US);
