@@ -74,6 +74,8 @@ export class Core {
   private readonly updates = new Set<Promise<Metadata>>();
   /** The peer that this node let be promoted, until that is over. */
   promised: NodeName | undefined;
+  /** Declared Inconsistent by this process, with nothing written into it since: untouched.ts. */
+  untouched: 'no' | 'yes' | 'restoring' = 'no';
   readonly handlers = new Handlers(this);
   readonly kernel = new KernelDevice(this);
 
@@ -132,6 +134,7 @@ export class Core {
 
   updateMetadata(patch: MetadataPatch): Promise<Metadata> {
     const { clock } = this.environment;
+    if (patch.consistent === false && this.device.metadata().consistent) this.untouched = 'yes';
     const update = this.device.updateMetadata(patch);
     const ended = (): void => void this.updates.delete(update);
     this.updates.add(update);

@@ -27,6 +27,7 @@ import type { Hello } from './hello';
 import { Inbox } from './inbox';
 import { LinkEnd, refusedEnd, toLinkEnd } from './linkEnd';
 import { changedFact, preparation, remembering } from './preparation';
+import { touch } from './untouched';
 import { refusalOf, waitingReason } from './words';
 import type { Copies } from './words';
 
@@ -244,6 +245,7 @@ export class Link {
     const plan = planOf(verdict, told, heard);
     if (plan !== undefined) {
       if (isFed(verdict, heard)) this.owner.beforeFed();
+      if (makesTarget(verdict)) touch(this.core);
       if (verdict.kind === 'resync') this.showConnected(verdict);
       this.establishing = true;
       const established = device.establish(this.slot, this.incarnation, plan);

@@ -10,6 +10,7 @@ import { isAttached, isResync } from '../rules/transitions';
 import type { Core } from './core';
 import type { StateFacts } from './frames';
 import type { PeerConnection } from './peerConnection';
+import { reviewUntouched } from './untouched';
 
 interface Settled {
   readonly verdict: Verdict;
@@ -75,6 +76,7 @@ export class PeerReview {
       const reason = this.outdated(peer, settled, key);
       if (reason !== undefined) connection.renegotiate(reason);
     }
+    reviewUntouched(this.core, this.connections.values());
   }
 
   /** Both have a disk, or one is a Primary without and is served by the other. */
