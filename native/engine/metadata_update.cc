@@ -84,7 +84,7 @@ void MetadataUpdate::change(const MetadataPatch& patch) {
   if (patch.primary_indicator.value_or(false)) state.promoted_ms = parts_.io.wall_ms();
   if (patch.clear_crashed) state.flags &= ~meta::kCrashFlags;
   for (auto uuid = patch.add_history.rbegin(); uuid != patch.add_history.rend(); ++uuid) {
-    meta::push_history(state.history_uuids, *uuid);
+    meta::leave_behind(state, *uuid);
   }
   if (patch.current_uuid.has_value() && *patch.current_uuid != state.current_uuid) {
     // Which copy lost what in a crash tells those of one generation apart.

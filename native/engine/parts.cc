@@ -168,7 +168,6 @@ void Parts::close_lost_disks() {
 void Parts::mark_in_sync(uint32_t slot) {
   meta::Superblock& state = superblock();
   meta::PeerRecord& record = state.peers[slot];
-  meta::push_history(state.history_uuids, record.bitmap_uuid);
   record.bitmap_uuid = 0;
   record.flags &= ~(meta::kPeerFullSync | meta::kPeerOutdated | meta::kPeerPromotedApart);
   if (is_compared_with_all_but(slot)) state.flags &= ~meta::kCrashFlags;
@@ -185,11 +184,8 @@ bool Parts::is_compared_with_all_but(uint32_t slot) const {
 void Parts::adopt_generation_of(const Peer& peer) {
   meta::Superblock& state = superblock();
   BM_ASSERT(peer.current_uuid != 0);
-  if (state.current_uuid != peer.current_uuid) {
-    meta::push_history(state.history_uuids, state.current_uuid);
-  }
   // A third copy may have stayed at a generation that this one was never at.
-  meta::push_history(state.history_uuids, peer.past);
+  if (state.current_uuid != peer.current_uuid) meta::take_over_history(state, peer.past);
   state.current_uuid = peer.current_uuid;
   state.flags = (state.flags & ~meta::kCrashFlags) | peer.crash_flags;
   mark_in_sync(peer.slot);

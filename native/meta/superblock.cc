@@ -271,6 +271,14 @@ Status decode_names(ConstPageBytes bytes, Superblock& superblock) {
   return {};
 }
 
+// The one at `last` goes for the new one.
+void push_front(History& history, uint64_t uuid, History::iterator last) {
+  std::copy_backward(history.begin(), last, last + 1);
+  history.front() = uuid;
+}
+
+bool is_generation(uint64_t uuid) { return uuid != 0 && uuid != kJustCreatedUuid; }
+
 }  // namespace
 
 bool superblock_valid(const Superblock& superblock) {
@@ -340,16 +348,35 @@ Result<uint32_t> SlotPair::newest() const {
   return first.value().revision >= second.value().revision ? 0u : 1u;
 }
 
-void push_history(History& history, uint64_t uuid) {
-  if (uuid == 0 || uuid == kJustCreatedUuid) return;
-  if (std::find(history.begin(), history.end(), uuid) != history.end()) return;
-  std::copy_backward(history.begin(), history.end() - 1, history.end());
-  history.front() = uuid;
+bool contains(const History& history, uint64_t uuid) {
+  return std::find(history.begin(), history.end(), uuid) != history.end();
 }
 
-void push_history(History& history, const History& more) {
-  BM_ASSERT(&history != &more);
-  for (auto uuid = more.rbegin(); uuid != more.rend(); ++uuid) push_history(history, *uuid);
+void push_history(History& history, uint64_t uuid) {
+  if (!is_generation(uuid) || contains(history, uuid)) return;
+  push_front(history, uuid, history.end() - 1);
+}
+
+void leave_behind(Superblock& superblock, uint64_t uuid) {
+  History& history = superblock.history_uuids;
+  if (!is_generation(uuid) || contains(history, uuid)) return;
+  const auto is_named = [&superblock](uint64_t old) {
+    return std::any_of(superblock.peers.begin(), superblock.peers.end(),
+                       [old](const PeerRecord& peer) { return peer.bitmap_uuid == old; });
+  };
+  auto last = history.end() - 1;
+  while (last != history.begin() && is_generation(*last) && is_named(*last)) --last;
+  push_front(history, uuid, last);
+}
+
+void take_over_history(Superblock& superblock, const History& past) {
+  const bool behind = contains(past, superblock.current_uuid);
+  if (!behind) superblock.history_uuids = {};
+  for (auto uuid = past.rbegin(); uuid != past.rend(); ++uuid) leave_behind(superblock, *uuid);
+  if (behind) return;
+  for (PeerRecord& peer : superblock.peers) {
+    if (!contains(superblock.history_uuids, peer.bitmap_uuid)) peer.bitmap_uuid = 0;
+  }
 }
 
 void stamp_partings(Superblock& superblock, uint64_t wall_ms) {
@@ -372,7 +399,7 @@ void rotate_uuid(Superblock& superblock, uint32_t not_receiving, uint64_t uuid) 
     PeerRecord& peer = superblock.peers[slot];
     if ((not_receiving >> slot & 1) != 0 && peer.bitmap_uuid == 0) peer.bitmap_uuid = old;
   }
-  push_history(superblock.history_uuids, old);
+  leave_behind(superblock, old);
   superblock.current_uuid = uuid;
 }
 

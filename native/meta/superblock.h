@@ -99,11 +99,18 @@ struct SlotPair {
 SlotPair decode_slots(std::span<const std::byte, 4096> first,
                       std::span<const std::byte, 4096> second, uint64_t offset);
 
+bool contains(const History& history, uint64_t uuid);
+
 // Puts a UUID at the front of the history unless it is 0, kJustCreatedUuid or there already.
 void push_history(History& history, uint64_t uuid);
 
-// The same with all of `more`, whose order stays.
-void push_history(History& history, const History& more);
+// The same for a generation that this copy went on from. Those that a bitmap_uuid names stay as
+// long as it does: a bitmap_uuid that is not in the history is of a copy given up for this one.
+void leave_behind(Superblock& superblock, uint64_t uuid);
+
+// What this copy went on from is what its source went on from, `past`; where it was not behind
+// that, but given up for it, nothing else: its twins were not given up with it.
+void take_over_history(Superblock& superblock, const History& past);
 
 // Notes since when each bitmap_uuid stands, and forgets it for those that are 0.
 void stamp_partings(Superblock& superblock, uint64_t wall_ms);

@@ -253,3 +253,44 @@ TEST(uuid_rotation_remembers_the_old_one_once) {
   CHECK_EQ(superblock.history_uuids[0], 0xfedcba9876543210u);
   CHECK_EQ(superblock.history_uuids[2], 0u);
 }
+
+TEST(a_generation_that_a_bitmap_begins_with_stays_in_the_history) {
+  Superblock superblock = example();
+  superblock.history_uuids = {};
+  constexpr uint64_t kNamed = 0x44;
+  leave_behind(superblock, kNamed);
+  superblock.peers[0].bitmap_uuid = kNamed;
+  for (uint64_t uuid = 0x100; uuid < 0x100 + 2 * kHistoryUuids; ++uuid) {
+    leave_behind(superblock, uuid);
+    leave_behind(superblock, uuid);
+    CHECK_EQ(superblock.history_uuids[0], uuid);
+    CHECK(contains(superblock.history_uuids, kNamed));
+  }
+  for (uint64_t age = 0; age + 1 < kHistoryUuids; ++age) {
+    CHECK_EQ(superblock.history_uuids[age], 0x100 + 2 * kHistoryUuids - 1 - age);
+  }
+  superblock.peers[0].bitmap_uuid = 0;
+  leave_behind(superblock, 0x99);
+  CHECK(!contains(superblock.history_uuids, kNamed));
+}
+
+TEST(a_copy_that_is_behind_has_both_histories_then) {
+  Superblock superblock = example();
+  superblock.history_uuids = {0x11, 0x12};
+  superblock.peers[1].bitmap_uuid = 0x12;
+  take_over_history(superblock, History{0x31, superblock.current_uuid, 0x32});
+  const History expected{0x31, superblock.current_uuid, 0x32, 0x11, 0x12};
+  CHECK(superblock.history_uuids == expected);
+  CHECK_EQ(superblock.peers[1].bitmap_uuid, 0x12u);
+}
+
+TEST(a_copy_that_was_given_up_has_its_sources_history_then) {
+  Superblock superblock = example();
+  superblock.history_uuids = {0x11, 0x12, 0x13};
+  superblock.peers[1].bitmap_uuid = 0x12;
+  superblock.peers[2].bitmap_uuid = 0x13;
+  take_over_history(superblock, History{0x31, 0x13});
+  CHECK(superblock.history_uuids == (History{0x31, 0x13}));
+  CHECK_EQ(superblock.peers[1].bitmap_uuid, 0u);
+  CHECK_EQ(superblock.peers[2].bitmap_uuid, 0x13u);
+}

@@ -10,7 +10,6 @@
  * that began from, so that an interrupted resync goes on by the bits that are left; a source is not
  * Outdated any more: the handshake has found that nothing newer was seen.
  */
-import type { Uuid } from '../model/states';
 import type { Metadata, MetadataPatch, PeerMetadata, PeerPatch, Slot } from '../plane/plane';
 import { makesTarget } from '../rules/handshake';
 import type { Verdict } from '../rules/handshake';
@@ -28,8 +27,8 @@ export function preparation(
   const record = recordOf(own, slot);
   const change: Change = { slot };
   if (record?.metGeneration !== own.generation) change.metGeneration = own.generation;
-  const begun = generationGivenUp(verdict, own, slot);
-  if (begun !== undefined) change.bitmapUuid = 0n;
+  const parted = record !== undefined && record.bitmapUuid !== 0n;
+  if (parted && joins(verdict, own)) change.bitmapUuid = 0n;
   const byOther = makesTarget(verdict) && own.peers.some((one) => one.fills && one.slot !== slot);
   if (verdict.kind === 'resync' && (verdict.markAll || byOther)) change.fullSync = true;
   // It knows again who is Primary.
@@ -41,7 +40,6 @@ export function preparation(
   return {
     ifCurrentUuid: own.currentUuid,
     ...(declares ? { consistent: false } : {}),
-    ...(begun === undefined ? {} : { addHistory: [begun] }),
     ...(current ? { outdated: false } : {}),
     peers: [change, ...others],
   };
@@ -59,12 +57,10 @@ function fillers({ peers }: Metadata, change: Change): PeerPatch[] {
     .map(({ slot }) => ({ slot, fills: false }));
 }
 
-/** What it parted from the peer with; undefined: nothing, or it stays. */
-function generationGivenUp(verdict: Verdict, own: Metadata, slot: Slot): Uuid | undefined {
-  const { bitmapUuid = 0n } = recordOf(own, slot) ?? {};
+/** It has begun nothing any more without the peer. */
+function joins(verdict: Verdict, own: Metadata): boolean {
   // The clients of a Primary have seen what its source has: it is known by that.
-  const joins = verdict.kind === 'inSync' || (makesTarget(verdict) && !own.primaryIndicator);
-  return joins && bitmapUuid !== 0n ? bitmapUuid : undefined;
+  return verdict.kind === 'inSync' || (makesTarget(verdict) && !own.primaryIndicator);
 }
 
 /**

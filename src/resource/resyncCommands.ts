@@ -183,10 +183,9 @@ export class ResyncCommands {
 
   /** It is known by that this copy has begun nothing of its own without the peer any more. */
   private async markGivenUp(peer: NodeName): Promise<void> {
-    const { slot, bitmapUuid } = this.core.peerMetadata(peer);
+    const { slot } = this.core.peerMetadata(peer);
     await this.core.updateMetadata({
       consistent: false,
-      addHistory: [bitmapUuid],
       peers: [{ slot, fullSync: true, bitmapUuid: 0n }],
     });
   }

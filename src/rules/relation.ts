@@ -54,10 +54,21 @@ const BY_HISTORY = 1;
 
 /** How strongly `ahead` says that `copy` holds a generation it has left behind; 0: it does not. */
 function evidenceBehind(copy: Identity, ahead: Identity): number {
-  if (copy.currentUuid === ahead.bitmapUuid) return BY_BITMAP;
-  if (ahead.otherBitmapUuids.includes(copy.currentUuid)) return BY_OTHER_BITMAP;
-  if (ahead.historyUuids.includes(copy.currentUuid)) return BY_HISTORY;
-  return 0;
+  const uuid = copy.currentUuid;
+  const leftBehind = wentOnFrom(ahead, uuid);
+  // A copy that was given up for it is behind it as long as that is not finished.
+  if (uuid === ahead.bitmapUuid && (leftBehind || !copy.consistent)) return BY_BITMAP;
+  if (!leftBehind) return 0;
+  return ahead.otherBitmapUuids.includes(uuid) ? BY_OTHER_BITMAP : BY_HISTORY;
+}
+
+/**
+ * Its history has each generation that it went on from, as long as a bitmap begins there. A bitmap
+ * that begins elsewhere is towards a copy that was given up for this one, which says nothing about
+ * a third copy of that generation.
+ */
+function wentOnFrom(copy: Identity, uuid: Uuid): boolean {
+  return copy.historyUuids.includes(uuid);
 }
 
 function behind(who: Side, evidence: number): Relation {
@@ -65,8 +76,9 @@ function behind(who: Side, evidence: number): Relation {
 }
 
 function relateAncestors(own: Identity, peer: Identity): Relation {
-  const common = isGeneration(own.bitmapUuid) && own.bitmapUuid === peer.bitmapUuid;
-  if (common) return { kind: 'diverged', cover: 'bitmap' };
+  const parted = own.bitmapUuid;
+  const isCommon = peer.bitmapUuid === parted && wentOnFrom(own, parted);
+  if (isCommon && wentOnFrom(peer, parted)) return { kind: 'diverged', cover: 'bitmap' };
   const peerPast = new Set(past(peer));
   if (past(own).some((uuid) => peerPast.has(uuid))) return { kind: 'diverged', cover: 'full' };
   return { kind: 'unrelated' };

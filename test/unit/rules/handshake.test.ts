@@ -146,7 +146,7 @@ const behind: Case[] = [
   [
     'peer went on, towards another',
     identity(),
-    identity({ currentUuid: b, otherBitmapUuids: [a] }),
+    identity({ currentUuid: b, otherBitmapUuids: [a], historyUuids: [a] }),
     target('full', true),
   ],
   [

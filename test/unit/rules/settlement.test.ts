@@ -8,8 +8,14 @@ import { mirrorZero } from '../../../src/rules/splitBrain';
 import { GENERATIONS, identity } from '../../support/identities';
 
 const { a, b, c } = GENERATIONS;
-const mine = identity({ currentUuid: b, bitmapUuid: a, outOfSyncBytes: 4096n });
-const theirs = identity({ currentUuid: c, bitmapUuid: a, rank: 1, outOfSyncBytes: 8192n });
+const mine = identity({ currentUuid: b, bitmapUuid: a, historyUuids: [a], outOfSyncBytes: 4096n });
+const theirs = identity({
+  currentUuid: c,
+  bitmapUuid: a,
+  historyUuids: [a],
+  rank: 1,
+  outOfSyncBytes: 8192n,
+});
 const primary = { role: 'Primary' } as const;
 
 function found(

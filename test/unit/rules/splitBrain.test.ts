@@ -18,8 +18,8 @@ import { GENERATIONS, identity, product } from '../../support/identities';
 
 const { a, b, c } = GENERATIONS;
 /** Both went on from `a`. */
-const mine = identity({ currentUuid: b, bitmapUuid: a });
-const theirs = identity({ currentUuid: c, bitmapUuid: a, rank: 1 });
+const mine = identity({ currentUuid: b, bitmapUuid: a, historyUuids: [a] });
+const theirs = identity({ currentUuid: c, bitmapUuid: a, historyUuids: [a], rank: 1 });
 
 /** Who loses, in short: `own discards`, `peer yields by force`, `disconnect`. */
 function words(verdict: Verdict): string {
@@ -146,7 +146,8 @@ test('reverted and unrelated copies are no matter of policies', () => {
   const all = { ...wins, one: 'violently-as0p', two: 'violently-as0p', always: true } as const;
   expect(outcome(all, { metGeneration: 4n })).toBe('reverted');
   expect(outcome(all, { metGeneration: 4n, ...primary }, primary)).toBe('disconnect');
-  expect(outcome(all, { bitmapUuid: 0n }, { bitmapUuid: 0n })).toBe('unrelated');
+  const strange = { bitmapUuid: 0n, historyUuids: [] };
+  expect(outcome(all, strange, strange)).toBe('unrelated');
 });
 
 const everyPolicy: SplitBrainPolicies[] = ZERO_POLICIES.flatMap((zero) =>
@@ -161,7 +162,7 @@ const copies = product(
   [{ promotedApart: false }, { promotedApart: true }],
   [0n, 4096n, 8192n].map((outOfSyncBytes) => ({ outOfSyncBytes })),
   [
-    { currentUuid: b, bitmapUuid: a },
+    { currentUuid: b, bitmapUuid: a, historyUuids: [a] },
     { currentUuid: a, bitmapUuid: 0n },
   ],
 );
