@@ -6,6 +6,7 @@
  */
 import type { EstablishPlan } from '../plane/establishPlan';
 import type { Verdict } from '../rules/handshake';
+import { mayLack } from '../rules/identity';
 import type { Identity } from '../rules/identity';
 import { CHECKSUMS_FEATURE } from './hello';
 import type { Hello } from './hello';
@@ -28,11 +29,11 @@ export function planOf(verdict: Verdict, told: Hello, heard: Hello): EstablishPl
 type Crash = Pick<EstablishPlan, 'peerCrashed' | 'peerCrashedPrimary' | 'peerCrashedMachine'>;
 
 /** Where its node does not tell how it ended, the machine may have. */
-function crashOf({ crashed, crashedPrimary, crashedMachine }: Identity): Crash {
+function crashOf(copy: Identity): Crash {
   return {
-    peerCrashed: crashed,
-    peerCrashedPrimary: crashed && crashedPrimary,
-    peerCrashedMachine: crashed && crashedMachine !== false,
+    peerCrashed: copy.crashed,
+    peerCrashedPrimary: copy.crashed && copy.crashedPrimary,
+    peerCrashedMachine: mayLack(copy, 'C'),
   };
 }
 
