@@ -18,7 +18,10 @@ export function touch(core: Core): void {
 }
 
 /** A connection that is still being negotiated may yet fill it: looked at after each change. */
-export function reviewUntouched(core: Core, connections: Iterable<PeerConnection>): void {
+export function reviewUntouched(
+  core: Core,
+  connections: Iterable<Pick<PeerConnection, 'isNegotiating'>>,
+): void {
   if (core.untouched !== 'yes' || !isMirror(core)) return;
   if ([...connections].some((one) => one.isNegotiating)) return;
   core.untouched = 'restoring';

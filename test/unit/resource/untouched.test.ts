@@ -3,7 +3,6 @@
 import type { NodeName } from '../../../src/model/states';
 import type { MetadataPatch } from '../../../src/plane/plane';
 import type { Core } from '../../../src/resource/core';
-import type { PeerConnection } from '../../../src/resource/peerConnection';
 import { StateGate } from '../../../src/resource/stateGate';
 import { reviewUntouched, touch } from '../../../src/resource/untouched';
 import type { PeerState } from '../../../src/rules/transitions';
@@ -47,7 +46,7 @@ function declared(gammas = MIRRORED, fails = false): Copy {
     },
   } as unknown as Core;
   const review = async (isNegotiating: boolean): Promise<void> => {
-    reviewUntouched(core, [{ isNegotiating } as PeerConnection]);
+    reviewUntouched(core, [{ isNegotiating }]);
     await new Promise(setImmediate);
   };
   return { core, patches, review };
