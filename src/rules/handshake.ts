@@ -164,7 +164,7 @@ function hasAllOf(copy: Identity, primary: Identity): boolean {
 function refuseTwoPrimaries(meeting: Meeting): Verdict | undefined {
   const { own, peer, relation } = meeting;
   if (own.role !== 'Primary' || peer.role !== 'Primary') return undefined;
-  const strange = wentBack(own, peer) || wentBack(peer, own) || relation.kind === 'contradictory';
+  const strange = wentBack(own, peer) || wentBack(peer, own);
   const related = !strange && 'cover' in relation ? relation.cover : undefined;
   const cover = relation.kind === 'equal' ? 'bitmap' : related;
   return cover === undefined ? { kind: 'splitBrain' } : judgeByPolicy(meeting, cover);
@@ -239,8 +239,6 @@ function judgeRelation(meeting: Meeting, relation: Related): Verdict {
       return judgeEqual(meeting);
     case 'behind':
       return judgeBehind(meeting, relation.who, relation.cover);
-    case 'contradictory':
-      return judgeContradiction(meeting);
     case 'diverged':
       return judgeDiverged(meeting, relation.cover);
   }
@@ -283,13 +281,6 @@ function judgeConflict(meeting: Meeting, primary: Side, cover: Cover): Verdict {
 /** With a third node that may have been Primary, two Secondaries know little of each other. */
 function trustsBitmaps({ own, peer, nodes }: Meeting): boolean {
   return nodes <= 2 || own.role === 'Primary' || peer.role === 'Primary';
-}
-
-/** Seen when a resync that the administrator ordered against the generations was interrupted. */
-function judgeContradiction(meeting: Meeting): Verdict {
-  const { own, peer } = meeting;
-  if (canBeSource(own) === canBeSource(peer)) return judgeDiverged(meeting, 'full');
-  return judgeBehind(meeting, canBeSource(own) ? 'peer' : 'own', 'bitmap');
 }
 
 function judgeDiverged(meeting: Meeting, cover: Cover): Verdict {

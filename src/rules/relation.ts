@@ -4,7 +4,7 @@
  *
  * Antisymmetric: swapping the arguments swaps `own` and `peer` in the answer. Where two facts
  * contradict each other, a bitmap towards the very peer outweighs one towards another node, and
- * that outweighs the history (it is the latest decision); equals are `contradictory`.
+ * that outweighs the history (it is the latest decision); between equals nothing decides.
  */
 import { JUST_CREATED_UUID } from '../model/states';
 import type { Uuid } from '../model/states';
@@ -17,7 +17,6 @@ export type Relation =
   | { readonly kind: 'bothJustCreated' }
   | { readonly kind: 'equal' }
   | { readonly kind: 'behind'; readonly who: Side; readonly cover: Cover }
-  | { readonly kind: 'contradictory' }
   /** Both went on from a common generation. */
   | { readonly kind: 'diverged'; readonly cover: Cover }
   | { readonly kind: 'unrelated' };
@@ -30,7 +29,6 @@ export function relate(own: Identity, peer: Identity): Relation {
   const peerBehind = evidenceBehind(peer, own);
   if (ownBehind > peerBehind) return behind('own', ownBehind);
   if (peerBehind > ownBehind) return behind('peer', peerBehind);
-  if (ownBehind > 0) return { kind: 'contradictory' };
   return relateAncestors(own, peer);
 }
 

@@ -167,7 +167,7 @@ const behind: Case[] = [
   [
     'the newer is given up, goes on',
     identity({ bitmapUuid: b }),
-    inconsistent({ ...newer, ...asked }),
+    inconsistent({ ...newer, bitmapUuid: 0n, ...asked }),
     source('full'),
   ],
   ['a Primary is behind', identity(primary), identity(newer), splitBrain],
