@@ -27,6 +27,8 @@ interface Copying {
   readonly held: boolean;
   branch: Branch;
   weak: boolean;
+  /** The source was put back from a snapshot, and its copy with it. */
+  restored: boolean;
   /** The target's generation when it began, where the source's was another one. */
   readonly before: bigint | undefined;
 }
@@ -217,8 +219,8 @@ export class Checker implements Observer {
     const held = same && !copy.mixed && !copy.weak && !copy.crashed && !copy.givenUp;
     copy.mixed = true;
     const before = copy.uuid === from.uuid ? undefined : copy.uuid;
-    const { branch, weak } = from;
-    this.copying.set(target, { live: true, source, held, branch, weak, before });
+    const { branch, weak, restored } = from;
+    this.copying.set(target, { live: true, source, held, branch, weak, restored, before });
   }
 
   private resyncEnds(target: Machine): void {
@@ -246,8 +248,9 @@ export class Checker implements Observer {
     copy.crashed = crashed;
   }
 
-  private adopt(copy: Copy, { branch, weak, held }: Copying): void {
+  private adopt(copy: Copy, { branch, weak, restored, held }: Copying): void {
     this.branches.place(copy, branch);
+    copy.restored = restored;
     // In A a crashed Primary is the source, whatever its power cost it.
     copy.weak = weak && !(held && this.protocol !== 'A');
     copy.crashed = false;
@@ -283,9 +286,9 @@ export class Checker implements Observer {
       throw new Violation(`${one.name} and ${two.name} are taken for equal but ${what}`);
     }
     const [from, to] = one.isPrimary || (!two.isPrimary && !a.weak) ? [a, b] : [b, a];
-    const { weak } = from;
+    const { weak, restored } = from;
     this.branches.place(to, from.branch);
-    to.weak = weak;
+    Object.assign(to, { weak, restored });
     a.crashed = b.crashed = false;
     this.meet(one, two);
   }
@@ -332,7 +335,7 @@ export class Checker implements Observer {
     for (const copying of this.copying.values()) {
       if (!copying.live || (copying.source !== machine && copying.source !== source)) continue;
       copying.branch = branch;
-      copying.weak = false;
+      copying.weak = copying.restored = false;
     }
   }
 
