@@ -178,7 +178,6 @@ void WritePath::written_everywhere(Outstanding& item) {
   write.tracked = false;
   const bool answered = write.piece == nullptr;
   if (answered) {
-    if (write.range.link.linked()) path.parts_.ranges.release(write.range);
     path.recycle(write);
   } else if (write.passed) {
     return;  // the gate answers it
@@ -270,10 +269,12 @@ void WritePath::finish(Write& write, int error) {
   piece.done(piece, error);
 }
 
-// Answered, and reported by every peer: the place is free for a write that waits for one.
+// Answered, and reported by every peer: the place is free for a write that waits for one. What got
+// its range when it was answered may have lost the peers, and the last report with them.
 void WritePath::recycle(Write& write) {
   BM_ASSERT(write.piece == nullptr);
-  BM_ASSERT(!write.range.link.linked());
+  BM_ASSERT(!write.tracked);
+  if (write.range.link.linked()) parts_.ranges.release(write.range);
   nbd::Piece* next = backlog_.pop_front();
   if (next != nullptr) {
     begin(*next, write);

@@ -613,3 +613,39 @@ TEST(a_target_knows_the_write_sequence_of_its_source) {
   CHECK_EQ(older.current_uuid, newer.current_uuid);
   CHECK(older.write_sequence <= newer.write_sequence);
 }
+
+TEST(a_disk_that_fails_as_a_write_is_answered_takes_that_write_along) {
+  Pair pair(Protocol::kB, 31);
+  CHECK_EQ(pair.alpha.attach(), 0);
+  CHECK_EQ(pair.beta.attach(), 0);
+  pair.alpha.make_up_to_date(kUuid);
+  CHECK(pair.client.serve_and_connect());
+  const uint64_t offset = 10 * uint64_t{kExtent};
+  CHECK_EQ(pair.client.write(offset, std::byte{1}, 4096), 0u);
+  // A peer that is being filled cannot repair what is not readable here.
+  CHECK(fixture::connect(pair.world, pair.alpha, 0, pair.beta, 0));
+  const uint64_t uuid = pair.beta.engine->superblock().current_uuid;
+  CHECK_EQ(fixture::establish(pair.alpha, 0, engine::ResyncRole::kSource, uuid), 0);
+  CHECK_EQ(fixture::establish(pair.beta, 0, engine::ResyncRole::kTarget, kUuid), 0);
+  pair.slow_disk(pair.beta, 3'000'000, 3'000'000);
+  CHECK_EQ(pair.client.write(offset, std::byte{2}, 4096), 0u);
+  // A read that fails waits for the write of its block, which the peer has not reported then.
+  pair.slow_disk(pair.alpha, 100'000, 100'000);
+  const std::vector<std::byte> data(4096, std::byte{3});
+  pair.client.request(1, offset, 4096, data.data());
+  pair.pass(10'000);
+  pair.slow_disk(pair.alpha, 1000, 1000);
+  io::SimDiskBehaviour& disk = pair.world.behaviour(pair.alpha.disk);
+  disk.read_error = -EIO;
+  disk.error_begin = offset;
+  disk.error_end = offset + 4096;
+  Client reader(pair.alpha);
+  CHECK(reader.connect(pair.client.listener));
+  reader.request(0, offset, 4096, nullptr);
+  CHECK(!pair.alpha.events.disk_lost);
+  CHECK_EQ(pair.client.reply(), 0u);
+  CHECK(pair.alpha.events.disk_lost);
+  // Its place serves others.
+  CHECK(reader.reply() != 0);
+  CHECK_EQ(pair.alpha.close(), 0);
+}
