@@ -51,6 +51,7 @@ export class DiskCommands {
       core.gate.propose({ diskState: 'Diskless' });
       throw error;
     }
+    this.checkAttached();
     const primary = core.gate.snapshot().role === 'Primary';
     core.gate.propose({
       diskState: primary ? 'Negotiating' : diskStateOf(core.device.metadata()),
@@ -65,6 +66,15 @@ export class DiskCommands {
   private async within(limitMs: number, work: Promise<unknown>): Promise<void> {
     const { environment, timeoutMs } = this.core;
     await withDeadline(environment.clock, timeoutMs + limitMs, 'the backing disk', work);
+  }
+
+  /** It may have failed before anybody could be told that it is there. */
+  private checkAttached(): void {
+    const { core } = this;
+    if (core.gate.snapshot().diskState === 'Attaching') return;
+    const message = `the backing disk of ${core.name} failed at once`;
+    const help = "the kernel's log has its errors; run attach again when it works";
+    throw new MirrorError('NotAttached', `${message}: ${help}`);
   }
 
   private checkServed(consequence: string): void {

@@ -51,7 +51,7 @@ export class StateGate {
 
   propose(proposal: Proposal): void {
     const before = this.state;
-    const after = sanitize(apply(before, proposal));
+    const after = sanitize(before, apply(before, proposal));
     const forbidden = forbids(before, after);
     if (forbidden !== undefined) throw new MirrorError('InTransition', forbidden);
     if (sameState(before, after)) return;

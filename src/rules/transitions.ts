@@ -38,6 +38,7 @@ export const UNKNOWN_PEER: PeerState = {
 const TARGET_STATES: readonly ReplicationState[] = ['WFBitMapT', 'SyncTarget', 'PausedSyncT'];
 const SOURCE_STATES: readonly ReplicationState[] = ['WFBitMapS', 'SyncSource', 'PausedSyncS'];
 const NO_DISK: readonly DiskState[] = ['Diskless', 'Failed', 'Detaching', 'Attaching'];
+const GONE: readonly DiskState[] = ['Diskless', 'Failed'];
 
 export function isAttached(diskState: DiskState): boolean {
   return !NO_DISK.includes(diskState);
@@ -56,13 +57,20 @@ export function isResync(state: ReplicationState): boolean {
 }
 
 /** Makes what follows from the proposal follow. */
-export function sanitize(proposed: ResourceState): ResourceState {
-  const lost = NO_DISK.includes(proposed.diskState);
+export function sanitize(before: ResourceState, proposed: ResourceState): ResourceState {
+  const own = ownDiskState(before.diskState, proposed.diskState);
+  const lost = NO_DISK.includes(own);
   const peers = new Map<NodeName, PeerState>();
   for (const [name, peer] of proposed.peers) peers.set(name, sanitizePeer(peer, lost));
   const target = [...peers.values()].some((peer) => isTarget(peer.replicationState));
-  const diskState = target && !lost ? 'Inconsistent' : proposed.diskState;
+  const diskState = target && !lost ? 'Inconsistent' : own;
   return { role: proposed.role, diskState, peers };
+}
+
+/** A disk that is gone comes back by `attach` alone, whatever was about to be said of its copy. */
+function ownDiskState(before: OwnDiskState, proposed: OwnDiskState): OwnDiskState {
+  const stays = GONE.includes(before) && isAttached(proposed);
+  return stays ? before : proposed;
 }
 
 function sanitizePeer(peer: PeerState, diskLost: boolean): PeerState {

@@ -1,6 +1,7 @@
 // Disks that fail under a resource: a Primary is served by its peers, over more than one
 // connection; a Secondary is not connected; the administrator's handler runs.
 
+import { MirrorError } from '../../../src/model/errors';
 import { World } from '../../support/mirrorWorld';
 
 let world: World;
@@ -95,6 +96,34 @@ test('the last good copy of a Primary is neither detached nor attached again', a
   await world.do(alpha().resource.demote());
   await world.do(alpha().resource.attach());
   expect(alpha().resource.status().diskState).toBe('UpToDate');
+});
+
+test('a disk that fails while its detach is being refused is gone', async () => {
+  await world.upInSync();
+  const { device } = alpha();
+  device.detachDisk = () => {
+    device.fail('writing to the backing disk');
+    return Promise.reject(new MirrorError('DeviceInUse', 'no peer has the data'));
+  };
+  const detaching = world.do(alpha().resource.detach({ force: false }));
+  await expect(detaching).rejects.toMatchObject({ code: 'DeviceInUse' });
+  expect(alpha().resource.status().diskState).toBe('Diskless');
+  await world.reach(served);
+});
+
+test('a disk that fails as soon as it is attached is gone', async () => {
+  await world.upInSync();
+  await world.do(beta().resource.detach({ force: false }));
+  const { device } = beta();
+  const attach = device.attachDisk.bind(device);
+  device.attachDisk = async () => {
+    const metadata = await attach();
+    device.fail('writing to the backing disk');
+    return metadata;
+  };
+  const refusal = { code: 'NotAttached', message: expect.stringContaining('failed at once') };
+  await expect(world.do(beta().resource.attach())).rejects.toMatchObject(refusal);
+  expect(beta().resource.status().diskState).toBe('Diskless');
 });
 
 test('demote waits for the last flush of a peer as long as that may take to answer', async () => {

@@ -25,12 +25,12 @@ function state(changes: Partial<ResourceState>, ...peers: PeerState[]): Resource
 const connections = CONNECTION_STATES.filter((name) => name !== 'Connected');
 
 test.each(connections)('nothing is known of a peer that is %s', (connectionState) => {
-  const after = sanitize(state({}, { ...connected, connectionState, reason: 'why' }));
+  const after = sanitize(state({}), state({}, { ...connected, connectionState, reason: 'why' }));
   expect(after.peers.get(beta)).toEqual({ ...UNKNOWN_PEER, connectionState, reason: 'why' });
 });
 
 test.each(REPLICATION_STATES)('%s and the disk states of both', (replicationState) => {
-  const after = sanitize(state({}, { ...connected, replicationState }));
+  const after = sanitize(state({}), state({}, { ...connected, replicationState }));
   const target = ['WFBitMapT', 'SyncTarget', 'PausedSyncT'].includes(replicationState);
   const source = isResync(replicationState) && !target;
   expect(after.diskState).toBe(target ? 'Inconsistent' : 'UpToDate');
@@ -38,10 +38,22 @@ test.each(REPLICATION_STATES)('%s and the disk states of both', (replicationStat
 });
 
 test.each(REPLICATION_STATES)('%s when the disk fails', (replicationState) => {
-  const after = sanitize(state({ diskState: 'Failed' }, { ...connected, replicationState }));
+  const after = sanitize(
+    state({}),
+    state({ diskState: 'Failed' }, { ...connected, replicationState }),
+  );
   const ends = isResync(replicationState);
   expect(after.peers.get(beta)?.replicationState).toBe(ends ? 'Off' : replicationState);
   expect(after.diskState).toBe('Failed');
+});
+
+test.each(['Failed', 'Diskless'] as const)('from %s only attach leads back', (diskState) => {
+  const before = state({ diskState });
+  for (const other of ['UpToDate', 'Inconsistent', 'Outdated', 'Negotiating'] as const) {
+    expect(sanitize(before, state({ diskState: other })).diskState).toBe(diskState);
+  }
+  expect(sanitize(before, state({ diskState: 'Attaching' })).diskState).toBe('Attaching');
+  expect(sanitize(before, state({ diskState: 'Diskless' })).diskState).toBe('Diskless');
 });
 
 const ownStates = DISK_STATES.filter((name) => name !== 'DUnknown');
@@ -60,7 +72,7 @@ test('two connected Primaries are forbidden', () => {
 
 test('a copy has one source at a time', () => {
   const source = { ...connected, replicationState: 'SyncTarget' } as const;
-  const after = sanitize(state({}, source, source));
+  const after = sanitize(state({}), state({}, source, source));
   expect(forbids(state({}), after)).toMatch(/one source/);
 });
 
