@@ -121,8 +121,7 @@ test('a disk that fails as soon as it is attached is gone', async () => {
     device.fail('writing to the backing disk');
     return metadata;
   };
-  const refusal = { code: 'NotAttached', message: expect.stringContaining('failed at once') };
-  await expect(world.do(beta().resource.attach())).rejects.toMatchObject(refusal);
+  await expect(world.do(beta().resource.attach())).rejects.toThrow('failed at once');
   expect(beta().resource.status().diskState).toBe('Diskless');
 });
 
