@@ -47,14 +47,15 @@ export function preparation(
 
 /**
  * Of three nodes and more, this peer fills the copy from here on, others do not any more: from
- * anybody else it is filled in full, since what it got has no bits towards them.
+ * anybody else it is filled in full, since what it got has no bits towards them. That goes also for
+ * who began before: that one takes what it sent for done, and this peer overwrites it.
  */
 function fillers({ peers }: Metadata, change: Change): PeerPatch[] {
   const begun = peers.filter((one) => one.fills);
   if (peers.length > 1 && !begun.some(({ slot }) => slot === change.slot)) change.fills = true;
   return begun
     .filter(({ slot }) => slot !== change.slot)
-    .map(({ slot }) => ({ slot, fills: false }));
+    .map(({ slot }) => ({ slot, fills: false, fullSync: true }));
 }
 
 /** It has begun nothing any more without the peer. */

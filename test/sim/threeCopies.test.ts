@@ -135,6 +135,36 @@ test(
   }),
 );
 
+test(
+  'a copy that an older one brought back gets again what the Primary had sent it before',
+  outside(() => {
+    const story = mirror(75, THREE);
+    const [alpha, beta, gamma] = trio(story);
+    cutOff(story, beta, gamma);
+    cutOff(story, alpha, gamma);
+    cutOff(story, alpha, beta);
+    write(story, 200);
+    beta.node.setDisk(DISK, { latencyUs: [5000, 400_000] });
+    const missed = alpha.outOfSyncBytes(beta);
+    cut(story, alpha, beta, false);
+    until(story, () => alpha.outOfSyncBytes(beta) < missed);
+    story.cluster.world.resetConnections(alpha.node, beta.node);
+    cutOff(story, alpha, beta);
+    beta.node.healDisk(DISK);
+    expect(beta.state?.diskState).toBe('Inconsistent');
+    expect(alpha.outOfSyncBytes(beta)).toBeGreaterThan(0);
+    cut(story, beta, gamma, false);
+    until(story, () => beta.peer(gamma).replicationState === 'Established');
+    expect(beta.metadata().currentUuid).toBe(gamma.metadata().currentUuid);
+    cut(story, alpha, beta, false);
+    until(story, () => alpha.peer(beta).replicationState === 'Established');
+    const { model } = story.cluster.world;
+    expect(model.compareCopies(alpha.node, DISK, beta.node, DISK)).toBe('');
+    cut(story, alpha, gamma, false);
+    compare(story);
+  }),
+);
+
 /** Alpha has gone on alone, and so have beta and gamma; all are Secondary. */
 function partedFromAlpha(seed: number): [Story, Machine, Machine, Machine] {
   const story = mirror(seed, THREE);
