@@ -173,6 +173,17 @@ void Parts::mark_in_sync(uint32_t slot) {
   if (is_compared_with_all_but(slot)) state.flags &= ~meta::kCrashFlags;
 }
 
+// Where this copy has parted from a third, the bits towards that are all that has changed since:
+// what a peer sends has.
+void Parts::mark_parted(const Peer& sender, uint64_t offset, uint32_t length) {
+  uint32_t slots = 0;
+  for (uint32_t rest = peers.configured() & ~sender.bit(); rest != 0; rest &= rest - 1) {
+    const uint32_t slot = static_cast<uint32_t>(std::countr_zero(rest));
+    if (superblock().peers[slot].bitmap_uuid != 0) slots |= 1u << slot;
+  }
+  if (slots != 0) bitmap->set(slots, offset, length);
+}
+
 // Nothing is out of sync with the other copies: none has what a crash may have cost this one.
 bool Parts::is_compared_with_all_but(uint32_t slot) const {
   for (uint32_t rest = peers.configured() & ~(1u << slot); rest != 0; rest &= rest - 1) {

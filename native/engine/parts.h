@@ -64,6 +64,7 @@ struct Parts final : public nbd::Backend {
   void metadata_changed() { events.metadata_changed(superblock()); }
   // In memory: this copy and the peer's share the current generation (the caller commits).
   void mark_in_sync(uint32_t slot);
+  void mark_parted(const Peer& sender, uint64_t offset, uint32_t length);
   bool is_compared_with_all_but(uint32_t slot) const;
   // In memory: this copy now is what the source's is (the caller commits).
   void adopt_generation_of(const Peer& source);

@@ -86,6 +86,7 @@ void ReceivePath::begin_write(Item& item) {
     parts_.peers.note_diskless(*item.peer);
     parts_.bitmap->set(item.peer->bit(), item.header.offset, item.length);
   }
+  parts_.mark_parted(*item.peer, item.header.offset, item.length);
   // A resync block of ours that the peer has not written yet must not hold up its own write:
   // the peer drops the block when it arrives (it overlaps a write in flight there).
   parts_.source.yield(*item.peer, item.header.offset, item.length);

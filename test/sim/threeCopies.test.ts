@@ -165,6 +165,35 @@ test(
   }),
 );
 
+test.each(['resynced', 'written'])(
+  'a copy that was given up for one node and then for another has nothing of the first (%s)',
+  (how) =>
+    outside(() => {
+      const story = mirror(76, THREE);
+      const [alpha, beta, gamma] = trio(story);
+      cutOff(story, alpha, beta);
+      cutOff(story, alpha, gamma);
+      cutOff(story, beta, gamma);
+      write(story, 20);
+      demote(story, alpha);
+      for (const one of [gamma, beta]) {
+        run(story, one, 'promote', () => one.resource.promote({ force: false }));
+        write(story, one === beta || how === 'resynced' ? 100 : 10);
+        cut(story, alpha, one, false);
+        until(story, () => standsFor('split brain', alpha, one));
+        giveUp(story, alpha, () => discard(alpha));
+        run(story, one, 'connect', () => one.resource.connect({ discardMyData: false }));
+        until(story, () => alpha.peer(one).replicationState === 'Established');
+        if (one === gamma && how === 'written') write(story, 100);
+        story.crew.leave(one);
+        story.cluster.pass(100_000);
+        const { model } = story.cluster.world;
+        expect(model.compareCopies(one.node, DISK, alpha.node, DISK)).toBe('');
+        if (one === gamma) cutOff(story, alpha, one);
+      }
+    })(),
+);
+
 /** Alpha has gone on alone, and so have beta and gamma; all are Secondary. */
 function partedFromAlpha(seed: number): [Story, Machine, Machine, Machine] {
   const story = mirror(seed, THREE);
