@@ -215,12 +215,21 @@ export class Checker implements Observer {
       const what = `${lost} acknowledged writes that only ${target.name} has`;
       throw new Violation(`${what} are overwritten from ${source.name} without an order`);
     }
+    if (target.isPrimary) this.goesOn(copy, from);
     const same = copy.branch === from.branch && copy.uuid === from.uuid;
     const held = same && !copy.mixed && !copy.weak && !copy.crashed && !copy.givenUp;
     copy.mixed = true;
     const before = copy.uuid === from.uuid ? undefined : copy.uuid;
     const { branch, weak, restored } = from;
     this.copying.set(target, { live: true, source, held, branch, weak, restored, before });
+  }
+
+  /** The clients of a Primary are where they were, also when its source was promoted for nothing. */
+  private goesOn(primary: Copy, source: Copy): void {
+    if (source.branch === primary.branch || this.branches.exclusive(source, primary) > 0) return;
+    const { weak, restored } = source;
+    this.branches.place(source, primary.branch);
+    Object.assign(source, { weak, restored });
   }
 
   private resyncEnds(target: Machine): void {
