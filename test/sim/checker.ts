@@ -224,7 +224,7 @@ export class Checker implements Observer {
     this.copying.set(target, { live: true, source, held, branch, weak, restored, before });
   }
 
-  /** The clients of a Primary are where they were, also when its source was promoted for nothing. */
+  /** A Primary's clients are where they were, also when its source was promoted for nothing. */
   private goesOn(primary: Copy, source: Copy): void {
     if (source.branch === primary.branch || this.branches.exclusive(source, primary) > 0) return;
     const { weak, restored } = source;
