@@ -1,6 +1,7 @@
 // See event_ring.h.
 #include "bind/event_ring.h"
 
+#include <bit>
 #include <cerrno>
 #include <cstring>
 
@@ -69,15 +70,12 @@ void EventRing::ended() {
 }
 
 bool EventRing::take_overflow(uint32_t* slot, uint32_t* incarnation) {
-  for (uint32_t index = 0; index < limits::kSlots; index++) {
-    Overflow& overflow = overflow_[index];
-    if (!overflow.marked || overflow.taken) continue;
-    overflow.taken = true;
-    *slot = index;
-    *incarnation = overflow.incarnation;
-    return true;
-  }
-  return false;
+  if (overflow_due_ == 0) return false;
+  *slot = static_cast<uint32_t>(std::countr_zero(overflow_due_));
+  BM_ASSERT(overflow_[*slot].marked);
+  *incarnation = overflow_[*slot].incarnation;
+  overflow_due_ &= overflow_due_ - 1;
+  return true;
 }
 
 void EventRing::control(uint32_t slot, uint32_t incarnation, std::span<const std::byte> text) {
@@ -88,7 +86,8 @@ void EventRing::control(uint32_t slot, uint32_t incarnation, std::span<const std
   uint64_t start = 0;
   const auto bytes = uint32_t(text.size());
   if (used() >= kEvents - kReservedEvents || !try_place(bytes, &start)) {
-    overflow = {true, false, incarnation};
+    overflow = {true, incarnation};
+    overflow_due_ |= 1u << slot;
     return;
   }
   std::memcpy(arena_.get() + start % kArenaBytes, text.data(), bytes);
@@ -104,7 +103,10 @@ void EventRing::link_closed(uint32_t slot, uint32_t incarnation, engine::Loss lo
                             const char* detail) {
   BM_ASSERT(slot < limits::kSlots);
   const bool overflowed = overflow_[slot].marked && overflow_[slot].incarnation == incarnation;
-  if (overflowed) overflow_[slot] = {};
+  if (overflowed) {
+    overflow_[slot] = {};
+    overflow_due_ &= ~(1u << slot);
+  }
   Event& event = next(EventKind::kLinkClosed);
   event.slot = slot;
   event.incarnation = incarnation;

@@ -94,7 +94,6 @@ class EventRing final : public engine::EventSink {
 
   struct Overflow {
     bool marked = false;
-    bool taken = false;
     uint32_t incarnation = 0;
   };
 
@@ -113,6 +112,7 @@ class EventRing final : public engine::EventSink {
   uint64_t arena_head_ = 0;              // the engine's: bytes ever used
   std::atomic<uint64_t> arena_tail_{0};  // bytes ever given back
   std::array<Overflow, limits::kSlots> overflow_{};
+  uint32_t overflow_due_ = 0;  // marked and not taken (bit n: slot n)
   std::atomic<bool> generation_waits_{false};
   std::atomic<bool> clients_wait_{false};
   std::atomic<uint32_t> client_count_{0};

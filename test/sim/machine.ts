@@ -57,6 +57,7 @@ interface Life {
 }
 
 export class Machine {
+  readonly name: string;
   readonly pending = new Set<Pending>();
   /** What up() last ended with. */
   failure: MirrorError | undefined;
@@ -74,10 +75,8 @@ export class Machine {
     private readonly host: MachineHost,
     readonly node: SimNode,
     public config: ResourceConfig,
-  ) {}
-
-  get name(): string {
-    return this.node.name;
+  ) {
+    this.name = node.name;
   }
 
   get place(): NodeConfig {
