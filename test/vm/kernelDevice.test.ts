@@ -4,6 +4,7 @@
 import { eventually } from './support/deadline';
 import type { Guest } from './support/guest';
 import { BACKING_DISK, configure, inSync, install, property } from './support/mirror';
+import { nodeStart } from './support/pace';
 import { guestPair } from './support/pair';
 
 const { pair, step } = guestPair('kernelDevice');
@@ -37,13 +38,6 @@ grep -q 'err= 0' /tmp/load.out || { cat /tmp/load.out; exit 1; }
 awk -F, '$2 > most { most = $2 } END { print most / 1e9 }' /tmp/load_clat.*.log
 rm /tmp/load*`;
   return Number(await pair().alpha.runOk(script, { deadlineMs: LOAD_DEADLINE_MS }));
-}
-
-/** How long node needs to start there, right now. */
-async function nodeStart(): Promise<number> {
-  const script = 'TIMEFORMAT=%R; time node -e 0';
-  const outcome = await pair().alpha.run(`( ${script} ) 2>&1`);
-  return Number(outcome.stdout.trim());
 }
 
 step('a promoted resource has its device, which is mounted', async () => {
@@ -83,7 +77,7 @@ step('demotion is refused while it is mounted or open, naming who', async () => 
 
 step('the service is killed under load: no error', async () => {
   await inSync(pair().beta, 'r0');
-  const start = await nodeStart();
+  const start = await nodeStart(pair().alpha);
   const pause = await longestRequest('kill -9 $(systemctl show -P MainPID blkmirrord)');
   console.log(`killed: a pause of ${pause.toFixed(1)} s beside a node start of ${start} s`);
   expect(await property(pair().alpha, 'r0', 'Role')).toBe('Primary');
@@ -94,7 +88,7 @@ step('the service is restarted under load: no error, and the kernel does not not
   const { alpha } = pair();
   const closed = 'dmesg | grep -c "nbd0.*\\(Receive control failed\\|reconnected\\)"';
   const before = await alpha.run(closed);
-  const start = await nodeStart();
+  const start = await nodeStart(alpha);
   const pause = await longestRequest('systemctl restart blkmirrord');
   console.log(`restarted: a pause of ${pause.toFixed(1)} s beside a node start of ${start} s`);
   expect((await alpha.run(closed)).stdout).toBe(before.stdout);

@@ -94,6 +94,8 @@ const WRITER_UNIT = '[Service]\nExecStart=/usr/local/sbin/writer';
 export class Driver {
   /** Who was fenced, in this order. */
   readonly fenced: string[] = [];
+  /** When the last one was, as Date.now(). */
+  fencedAt = 0;
   /** Line n was written by told[n - 1], or unsaid by a writer that had ended. */
   readonly told: (string | undefined)[] = [];
   /** Lines that were told by one and again by another: the other did not have them. */
@@ -133,6 +135,7 @@ export class Driver {
     if (victim === undefined || from === this.falling) return 'refused';
     this.falling = victim;
     this.fenced.push(name);
+    this.fencedAt = Date.now();
     await victim.powerOff();
     this.falling = undefined;
     return 'off';
