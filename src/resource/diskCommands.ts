@@ -57,6 +57,8 @@ export class DiskCommands {
       diskState: primary ? 'Negotiating' : diskStateOf(core.device.metadata()),
     });
     for (const connection of this.connections.values()) {
+      // What it had when it was given up may be on another disk.
+      connection.forgetRequests();
       connection.renegotiate('the backing disk is attached');
       connection.resume();
     }

@@ -255,6 +255,18 @@ test('discard-my-data, interrupted, is remembered by what is durable', async () 
   expect(beta().contents()).toEqual([[1, 'from alpha']]);
 });
 
+test('an order to discard is not about what is attached after it', async () => {
+  await splitBrain();
+  await world.do(beta().resource.demote());
+  world.network.cut('alpha', 'beta');
+  await world.do(beta().resource.connect({ discardMyData: true }));
+  await world.do(beta().resource.detach({ force: false }));
+  await world.do(beta().resource.attach());
+  world.network.heal('alpha', 'beta');
+  await world.reach(() => alpha().standsAlone('beta') && beta().standsAlone('alpha'));
+  expect(beta().contents()).toEqual([[2, 'from beta']]);
+});
+
 test('both discard: still split brain', async () => {
   await splitBrain();
   for (const node of [alpha(), beta()]) {
