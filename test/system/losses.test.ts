@@ -15,7 +15,7 @@ afterEach(() => cluster.remove());
 
 async function writing(): Promise<{ writer: AckedWriter; client: NbdClient }> {
   const client = await NbdClient.open(cluster.first.socket());
-  const writer = new AckedWriter({ blocks: 4000, depth: 16 });
+  const writer = new AckedWriter({ blocks: 1000, depth: 16 });
   writer.start(client);
   await until('something is acknowledged', () => writer.acknowledged > 500);
   return { writer, client };

@@ -35,7 +35,7 @@ beforeEach(async () => {
     throw error;
   }
   cluster.onRemove(() => network.close());
-  writers = new Writers();
+  writers = new Writers({ blocks: 2000 });
   await writers.start(cluster.first);
   await writers.goOn();
 });

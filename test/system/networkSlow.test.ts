@@ -17,7 +17,7 @@ let writers: Writers;
 async function begin(options = ''): Promise<void> {
   const net = `[net]\ntimeout-ms = ${TIMEOUT_MS}\n${options}`;
   cluster = await Cluster.inSync({ forwarded: true, tmpfs: true, options: net });
-  writers = new Writers();
+  writers = new Writers({ blocks: 2000 });
   await writers.start(cluster.first);
   await writers.goOn();
 }
