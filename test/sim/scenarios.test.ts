@@ -291,6 +291,9 @@ function discardCutAfter(us: number): string {
   until(story, () => [alpha, beta].every((one) => one.peer(story.other(one)).role === 'Unknown'));
   story.cluster.pass(1_000_000);
   if (alpha.state?.diskState !== 'UpToDate') return 'given up';
+  // Its peer has noted nothing that it has not done.
+  const [towardsAlpha] = beta.metadata().peers.filter(({ name }) => name === alpha.name);
+  expect(towardsAlpha?.bitmapUuid).not.toBe(alpha.metadata().currentUuid);
   run(story, alpha, 'promote', () => alpha.resource.promote({ force: false }));
   write(story, 100);
   demote(story, alpha);
