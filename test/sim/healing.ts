@@ -5,6 +5,7 @@
  */
 import { toMirrorError } from '../../src/model/errors';
 import type { MirrorError } from '../../src/model/errors';
+import { isTarget } from '../../src/rules/transitions';
 import { discard, giveUp } from './administrator';
 import { DISK } from './cluster';
 import { healDisks, mendLinks } from './faults';
@@ -326,6 +327,7 @@ function takeBack(story: Story, machine: Machine, round: number): void {
 
 /** Connected and waiting: a newer but unusable copy is given up; of none usable one is taken. */
 function unblock(story: Story, machine: Machine, other: Machine, round: number): void {
+  if (isFilled(story, machine)) return;
   const own = machine.state?.diskState;
   // Its Outdated copy is all there is: it is taken by force, when nobody is Primary.
   if (own === 'Outdated' && other.isPrimary) demote(story, other);
@@ -339,6 +341,13 @@ function unblock(story: Story, machine: Machine, other: Machine, round: number):
   } else if (diskState !== 'Outdated' && round % 3 === 2 && story.primaries.length === 0) {
     promoteByForce(story, machine);
   }
+}
+
+/** However long that takes. */
+function isFilled(story: Story, machine: Machine): boolean {
+  return story.cluster
+    .others(machine)
+    .some((other) => isTarget(machine.peer(other).replicationState));
 }
 
 export function describe(story: Story): string {

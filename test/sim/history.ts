@@ -7,6 +7,7 @@ import { Cluster, MOST_US } from './cluster';
 import { ENDS, FAULTS } from './faults';
 import { compare, heal, revive } from './healing';
 import type { Machine } from './machine';
+import { drainMicrotasks } from './microtasks';
 import { meetMisfit } from './misfit';
 import { drawPlan } from './plan';
 import type { Plan } from './plan';
@@ -53,6 +54,8 @@ export function runSeed(addon: SimAddon, seed: number, tracing: boolean): Outcom
     failure = error instanceof Violation ? error.message : String((error as Error).stack);
   }
   const outcome = history.outcome(failure, tracing);
+  // What was still to be done finds its world.
+  drainMicrotasks();
   cluster.world.close();
   return outcome;
 }

@@ -6,7 +6,7 @@ import type { Options } from './configuration';
 import { Dice } from './dice';
 import { MISFITS } from './misfit';
 import type { Misfit } from './misfit';
-import { drawPolicies } from './policies';
+import { drawPolicies, drawRates } from './policies';
 import type { ClientHabits } from './simAddon';
 
 const MIB = 1 << 20;
@@ -71,6 +71,7 @@ export function drawPlan(seed: number, kinds: readonly ActionKind[]): Plan {
       // Only what is beyond it cools while writing goes on.
       'disk.al-extents': dice.oneIn(4) ? 0 : dice.pick([1, 1, 1, 2, 4]),
       ...drawPolicies(new Dice(seed, 3), nodes),
+      ...drawRates(new Dice(seed, 6)),
     },
     misfit: drawMisfit(new Dice(seed, 4), nodes),
     latencyUs: dice.oneIn(4) ? [100, 2000] : [20, 120],

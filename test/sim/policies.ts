@@ -1,6 +1,6 @@
 /**
  * What the configuration of a seed leaves to the nodes themselves: protocol, errors of the disk,
- * split brain, fencing. Each but the protocol is mostly at its default, so that what an
+ * split brain, fencing, rates. Each but the protocol is mostly at its default, so that what an
  * administrator decides stays the rule.
  */
 import type { Options } from './configuration';
@@ -20,6 +20,11 @@ export function drawPolicies(dice: Dice, nodes: number): Options {
     ...(dice.oneIn(5) ? drawSplitBrain(dice) : {}),
     ...(dice.oneIn(5) ? drawFencing(dice) : {}),
   };
+}
+
+/** Without a ceiling a resync is over before the next fault. */
+export function drawRates(dice: Dice): Options {
+  return dice.oneIn(4) ? { 'disk.c-max-rate': dice.pick(['1M', '1M', '4M']) } : {};
 }
 
 /** Nodes decide by themselves whose data goes. */
