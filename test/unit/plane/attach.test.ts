@@ -30,7 +30,8 @@ test('a second attach is refused until the first has closed', async () => {
   const disk = bench.disk('a');
   await bench.plane.createMetadata(createSpec(disk));
   const first = await bench.attach(attachSpec(disk), ignore);
-  expect(await refusal(bench.attach(attachSpec(disk), ignore))).toMatch(/^DeviceInUse: .*in use/);
+  const atOnce = attachSpec(disk, { claimTimeoutMs: 0 });
+  expect(await refusal(bench.attach(atOnce, ignore))).toMatch(/^DeviceInUse: .*in use/);
   const second = bench.attach(attachSpec(disk, { claimTimeoutMs: 20_000 }), ignore);
   await first.close();
   expect((await second).metadata().generation).toBe(2n);

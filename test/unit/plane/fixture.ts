@@ -75,7 +75,8 @@ export function attachSpec(disk: string, change: Partial<AttachSpec> = {}): Atta
     cMinKibPerSecond: 250,
     timeoutMs: 6000,
     bootId: 1n,
-    claimTimeoutMs: 0,
+    // The kernel may still hold the file of a device that has just been closed.
+    claimTimeoutMs: 5000,
     ...change,
   };
 }
