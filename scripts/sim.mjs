@@ -5,16 +5,13 @@
 // Ends with 1 when a seed failed, or when over 200 seeds and more a fault was never met; with 130
 // when it was interrupted: what was done until then is told, and is in the tally.
 
-import { execFileSync } from 'node:child_process';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { faultNames, mutantEnvironment } from './lib/mutating.mjs';
 import { runSeeds } from './lib/simulating.mjs';
-import { countClean, nextSeed, TallyEntry } from './lib/tally.mjs';
-import { npmBin, root, run } from './lib/tools.mjs';
+import { countClean, formatTally, nextSeed, talliedCommit, TallyEntry } from './lib/tally.mjs';
+import { run } from './lib/tools.mjs';
 
-const TALLY = join(root, 'test', 'sim', 'tally.json');
 const SEEDS_FOR_EVERY_FAULT = 200;
 const SHOWN_FAILURES = 20;
 const SAVED_EVERY_MS = 30_000;
@@ -35,7 +32,7 @@ function parse() {
     },
   });
   const only = values.seed === undefined ? undefined : natural('seed', values.seed);
-  const first = values.tally ? nextSeed(TALLY) : 1;
+  const first = values.tally ? nextSeed() : 1;
   const from = values.from === undefined ? first : natural('from', values.from);
   return {
     from: only ?? from,
@@ -55,13 +52,7 @@ function natural(name, text) {
 
 function refuseTally({ mutant, trace }) {
   if (mutant !== undefined || trace) throw new Error('--tally counts plain runs only');
-  const changed = git('status', '--porcelain', '--', '.', ':!test/sim/tally.json');
-  if (changed !== '')
-    throw new Error(`--tally counts commits, but the tree has changes:\n${changed}`);
-}
-
-function git(...args) {
-  return execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim();
+  talliedCommit();
 }
 
 class Totals {
@@ -155,15 +146,15 @@ function neverMet(totals) {
 
 /** Keeps the entry of this run up to date, so that not even a power loss costs much of it. */
 function beginTally(from, totals) {
-  const entry = new TallyEntry(TALLY, git('rev-parse', 'HEAD'), from);
+  const entry = new TallyEntry(talliedCommit(), from);
   const timer = setInterval(() => entry.save(totals.perSecond), SAVED_EVERY_MS);
   return {
     add: (seed, clean) => entry.add(seed, clean),
     end: () => {
       clearInterval(timer);
       entry.save(totals.perSecond);
-      run(npmBin('prettier'), ['--write', '--log-level=error', TALLY]);
-      say(`${countClean(TALLY)} different seeds clean in the tally`);
+      formatTally();
+      say(`${countClean()} different seeds clean in the tally`);
     },
   };
 }

@@ -277,6 +277,34 @@ test(
 );
 
 test(
+  'a disk that fails as soon as its detach is refused is gone',
+  outside(() => {
+    const story = ahead(28);
+    const [alpha, beta] = pair(story);
+    let refusal = '';
+    alpha
+      .command('detach', () => alpha.resource.detach({ force: false }))
+      .catch((error: unknown) => {
+        refusal = String(error);
+      });
+    until(story, () => alpha.state?.diskState === 'Detaching');
+    // It hears of both at once: that no peer has the data, and that the disk fails.
+    alpha.stall();
+    story.cluster.pass(2_000_000);
+    alpha.node.setDisk(DISK, { writeErrorRate: 1_000_000 });
+    story.crew.grant(1);
+    story.cluster.pass(50_000);
+    alpha.unstall();
+    until(story, () => refusal !== '');
+    expect(refusal).toMatch(/no peer has the data/);
+    expect(alpha.state?.diskState).toBe('Diskless');
+    alpha.node.healDisk(DISK);
+    cut(story, alpha, beta, false);
+    compare(story);
+  }),
+);
+
+test(
   'a copy whose disk fails while it is promoted is not Primary, and attached again it can be',
   outside(() => {
     const story = mirror(21, { ...SMALL, metaDisk: '/meta' });
