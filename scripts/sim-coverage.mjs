@@ -1,8 +1,8 @@
 // npm run sim:coverage: what the simulator reaches, by seeds and by the scenarios of test/sim
 // together. Options: --seeds N (200), --from N (1), --jobs J (all cores), --tally (adds the
-// percentages to test/sim/tally.json; not with a changed tree). Prints the branches of src/rules and
-// the lines of native/engine that neither reached, by file, and the percentages. Ends with 1 when a
-// seed or a scenario failed or a target is missed: 100 % of the rules' branches, 90 % of the
+// percentages to test/sim/tally.json; not with a changed tree). Prints the branches of src/rules
+// and the lines of native/engine that neither reached, by file, and the percentages. Ends with 1
+// when a seed or a scenario failed or a target is missed: 100 % of the rules' branches, 90 % of the
 // engine's lines.
 
 import { availableParallelism } from 'node:os';

@@ -179,24 +179,14 @@ std::vector<uint64_t> SimDisk::written_pages() const {
   return numbers;
 }
 
-std::unique_ptr<SimDisk> SimDisk::copy_stable() const {
+std::unique_ptr<SimDisk> SimDisk::copy() const {
   auto copy = std::make_unique<SimDisk>(size_bytes_, block_bytes_, random_);
-  for (uint64_t number = 0; number <= size_bytes_ / kPageBytes; number++) {
-    const Page* page = find(number);
-    if (page == nullptr || (page->current == nullptr && page->stable == nullptr)) continue;
-    std::byte*& to = copy->at(number).current;
-    for (uint32_t sector = 0; sector < kPageBytes / kSectorBytes; sector++) {
-      const uint32_t inside = sector * kSectorBytes;
-      const std::byte* from = (page->dirty >> sector & 1) != 0 ? page->stable : page->current;
-      store(to, inside, from == nullptr ? nullptr : from + inside, kSectorBytes);
-    }
-  }
+  copy->restore(*this);
   return copy;
 }
 
 void SimDisk::restore(const SimDisk& from) {
   BM_ASSERT(from.size_bytes_ == size_bytes_);
-  BM_ASSERT(!from.has_unflushed());
   forget_all();
   for (const uint64_t number : from.written_pages()) {
     std::byte*& mine = at(number).current;

@@ -47,8 +47,8 @@ class SimDisk {
   const std::byte* peek(uint64_t number) const;
   // Numbers of the 4 KiB pages that peek() shows, in order; the others are zeroes.
   std::vector<uint64_t> written_pages() const;
-  // What is on the medium for certain, as another disk.
-  std::unique_ptr<SimDisk> copy_stable() const;
+  // What reads show, as another disk.
+  std::unique_ptr<SimDisk> copy() const;
   // Takes over another disk's contents, all on the medium.
   void restore(const SimDisk& from);
 

@@ -147,7 +147,7 @@ bool Node::damage_page(io::SimDisk& disk, uint64_t offset, Damage how, const met
 uint32_t Node::snapshot(const std::string& path) {
   NodeDisk* disk = find_disk(path);
   BM_ASSERT(disk != nullptr);
-  disk->snapshots.push_back(disk_of(*disk).copy_stable());
+  disk->snapshots.push_back(disk_of(*disk).copy());
   return static_cast<uint32_t>(disk->snapshots.size() - 1);
 }
 

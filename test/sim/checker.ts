@@ -106,7 +106,7 @@ export class Checker implements Observer {
   /** What is known of a copy whose node is down; undefined: not all of it. */
   tryKeep(machine: Machine): Copy | undefined {
     const copy = this.branches.copy(machine);
-    const kept = { ...copy, crashed: true, weak: true, restored: true };
+    const kept = { ...copy, crashed: true, restored: true };
     return this.copying.has(machine) ? undefined : kept;
   }
 
