@@ -215,6 +215,8 @@ void GenerationGate::served_by(uint64_t uuid) {
   BM_ASSERT(exposes(uuid));
   BM_ASSERT(!rotating_);
   exposed_uuid_ = uuid;
+  // The copy may be put back later as it was while it was away, and would have this generation.
+  own_missing_ = true;
 }
 
 void GenerationGate::abandon() {

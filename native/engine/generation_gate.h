@@ -55,7 +55,7 @@ class GenerationGate {
   // that.
   uint64_t exposed_uuid() const;
   bool exposes(uint64_t uuid) const;
-  // Such a copy answers from here on: what it has is what clients see.
+  // Such a copy answers from here on: what it has is what clients see, in a generation of its own.
   void served_by(uint64_t uuid);
   // Clients are gone: nobody waits for an answer any more, so none is held.
   void abandon();
@@ -79,7 +79,7 @@ class GenerationGate {
   bool needed_ = false;
   bool rotating_ = false;
   bool abandoned_ = false;
-  bool own_missing_ = false;     // the own copy may share the generation and receives no more
+  bool own_missing_ = false;     // the own copy, or one put back, may share the generation
   bool began_diskless_ = false;  // the rotation under way
   uint64_t before_uuid_ = 0;     // the generation before the rotation under way
   uint64_t exposed_uuid_ = 0;

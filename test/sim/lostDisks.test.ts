@@ -198,6 +198,28 @@ test(
 );
 
 test(
+  'a copy that alone served a Primary without a disk went back to when it was last gone',
+  outside(() => {
+    const story = mirror(29, SMALL);
+    const [alpha, beta] = pair(story);
+    write(story, 100);
+    story.crew.expectErrors(alpha);
+    run(story, alpha, 'detach', () => alpha.resource.detach({ force: false }));
+    write(story, 100);
+    const restore = keepCopy(story, beta, 'process');
+    until(story, () => alpha.peer(beta).connectionState !== 'Connected');
+    until(story, () => alpha.peer(beta).replicationState === 'Established');
+    write(story, 100);
+    restore();
+    until(story, () => alpha.peer(beta).connectionState !== 'Connected');
+    until(story, () => alpha.peer(beta).reason.startsWith('a backing disk is not there'));
+    story.cluster.pass(3_000_000);
+    expect(alpha.peer(beta).replicationState).toBe('Off');
+    compare(story);
+  }),
+);
+
+test(
   'a copy goes back to an older state while a Primary attaches its disk again to be filled from it',
   outside(() => {
     const story = mirror(18, SMALL);

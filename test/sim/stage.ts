@@ -117,14 +117,18 @@ export function standsFor(verdict: string, one: Machine, two: Machine): boolean 
   return connectionState === 'StandAlone' && reason.startsWith(verdict);
 }
 
-/** A power failure, as a disk image keeps it; the node is up again afterwards. */
-export function keepCopy(story: Story, machine: Machine): () => void {
-  story.crash(machine, 'power');
+/** Its copy after a crash, to go back to in another one; the node is up again after either. */
+export function keepCopy(
+  story: Story,
+  machine: Machine,
+  how: 'process' | 'power' = 'power',
+): () => void {
+  story.crash(machine, how);
   const copy = present(story.checker.tryKeep(machine), 'all of it is known');
   const snapshot = machine.node.snapshotDisk(DISK);
   story.boot(machine);
   return () => {
-    story.crash(machine, 'power');
+    story.crash(machine, how);
     machine.node.restoreDisk(DISK, snapshot);
     story.checker.restored(machine, copy);
     story.boot(machine);
