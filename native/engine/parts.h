@@ -65,6 +65,8 @@ struct Parts final : public nbd::Backend {
   // In memory: this copy and the peer's share the current generation (the caller commits).
   void mark_in_sync(uint32_t slot);
   void mark_parted(const Peer& sender, uint64_t offset, uint32_t length);
+  // As that, for a block that a resync brings.
+  void mark_copied(const Peer& source, uint64_t offset, uint32_t length);
   bool is_compared_with_all_but(uint32_t slot) const;
   // In memory: this copy now is what the source's is (the caller commits).
   void adopt_generation_of(const Peer& source);

@@ -289,7 +289,7 @@ void ResyncTarget::launch(Request& request) {
   if (request.comparing) {
     parts_.disk.read(range.offset, request.buffer->data, range.length, request.read);
   } else {
-    parts_.mark_parted(*request.copy->peer, range.offset, range.length);
+    parts_.mark_copied(*request.copy->peer, range.offset, range.length);
     parts_.disk.write(range.offset, request.buffer->data, range.length, false, request.write);
   }
 }

@@ -137,6 +137,15 @@ export class Branches {
     return count;
   }
 
+  /** Whether `branch` was forked from `from`, or from one that was. */
+  isFork(branch: Branch, from: Branch): boolean {
+    for (let fork = this.forks.get(branch); fork !== undefined;) {
+      if (fork.parent === from) return true;
+      fork = this.forks.get(fork.parent);
+    }
+    return false;
+  }
+
   /** What was begun by order and not written under says nothing: the last before it does. */
   private generationOf({ branch, uuid, history }: Copy): bigint {
     return [uuid, ...history].find((one) => this.model.knows(branch, one)) ?? uuid;

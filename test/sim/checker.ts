@@ -294,12 +294,20 @@ export class Checker implements Observer {
       const what = `have ${parted.join(' and ')} writes of their own`;
       throw new Violation(`${one.name} and ${two.name} are taken for equal but ${what}`);
     }
-    const [from, to] = one.isPrimary || (!two.isPrimary && !a.weak) ? [a, b] : [b, a];
+    const [from, to] = this.leads(one, two) ? [a, b] : [b, a];
     const { weak, restored } = from;
     this.branches.place(to, from.branch);
     Object.assign(to, { weak, restored });
     a.crashed = b.crashed = false;
     this.meet(one, two);
+  }
+
+  /** Of two Secondaries the one that goes along with a Primary, or which lost nothing. */
+  private leads(one: Machine, two: Machine): boolean {
+    if (one.isPrimary || two.isPrimary) return one.isPrimary;
+    const [a, b] = [this.branches.copy(one), this.branches.copy(two)];
+    if (this.branches.isFork(a.branch, b.branch)) return true;
+    return !a.weak && !this.branches.isFork(b.branch, a.branch);
   }
 
   private promoted(machine: Machine): void {

@@ -44,3 +44,27 @@ test.each([false, true])(
       ]);
     })(),
 );
+
+test.each([false, true])(
+  'a copy filled by one that lost power stands behind the one that kept all (declared Outdated: %s)',
+  (outdated) =>
+    outside(() => {
+      const story = mirror(92, THREE);
+      const [alpha, beta, gamma] = trio(story);
+      write(story, 100);
+      run(story, beta, 'down', () => beta.down());
+      write(story, 300);
+      story.crash(gamma, 'power');
+      demote(story, alpha);
+      if (outdated) run(story, alpha, 'outdate', () => alpha.resource.outdate());
+      for (const one of [beta, gamma]) cut(story, alpha, one, true);
+      story.boot(gamma);
+      story.order(beta.start());
+      until(story, () => beta.isUp && beta.peer(gamma).replicationState === 'Established');
+      expect(beta.metadata().crashedMachine).toBe(true);
+      cut(story, alpha, beta, false);
+      until(story, () => (outdated ? isWaiting(beta, alpha) : isFilled(beta, alpha)));
+      cut(story, alpha, gamma, false);
+      compare(story);
+    })(),
+);
