@@ -200,7 +200,8 @@ function reconcile(story: Story, machine: Machine, other: Machine, visit: Visit)
   } else if (connectionState === 'Connected' && replicationState === 'Off' && round > 1) {
     unblock(story, machine, other, round);
   } else if (replicationState === 'Established' && machine.outOfSyncBytes(other) > 0) {
-    resync(story, machine, other, visit);
+    // Two that were just created are filled first.
+    if (machine.state?.diskState !== 'Inconsistent') resync(story, machine, other, visit);
   }
 }
 
