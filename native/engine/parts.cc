@@ -187,8 +187,8 @@ void Parts::mark_parted(const Peer& sender, uint64_t offset, uint32_t length) {
 // What the source lost in a crash a third copy may have, and this one may have had, too.
 void Parts::mark_copied(const Peer& source, uint64_t offset, uint32_t length) {
   if (source.crash_flags == 0) return mark_parted(source, offset, length);
-  const uint32_t slots = peers.configured() & ~source.bit();
-  if (slots != 0) bitmap->set(slots, offset, length);
+  const uint32_t others = peers.configured() & ~source.bit();
+  if (others != 0) bitmap->set(others, offset, length);
 }
 
 // Nothing is out of sync with the other copies: none has what a crash may have cost this one.

@@ -46,7 +46,7 @@ test.each([false, true])(
 );
 
 test.each([false, true])(
-  'a copy filled by one that lost power stands behind the one that kept all (declared Outdated: %s)',
+  'a copy filled by one that lost power stands behind one that kept all (Outdated: %s)',
   (outdated) =>
     outside(() => {
       const story = mirror(92, THREE);
