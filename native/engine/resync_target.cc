@@ -122,6 +122,13 @@ bool ResyncTarget::idle() const {
   return true;
 }
 
+bool ResyncTarget::writes_for_lost() const {
+  for (const std::unique_ptr<Copy>& copy : copies_) {
+    if (copy != nullptr && !copy->active && copy->in_flight > 0) return true;
+  }
+  return false;
+}
+
 void ResyncTarget::batch_end() {
   if (active_count_ == 0) return;
   for (const std::unique_ptr<Copy>& copy : copies_) {

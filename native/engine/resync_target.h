@@ -59,6 +59,8 @@ class ResyncTarget {
   void batch_end();
   uint64_t oldest_us(uint32_t slot);
   bool idle() const;
+  // What a lost source had sent is still being written: until then reads may show it or not.
+  bool writes_for_lost() const;
 
  private:
   struct Copy;

@@ -28,9 +28,11 @@ void Serving::serve(io::SocketId listener, const std::string& export_name, Compl
   completion_ = &completion;
 }
 
-// What peers have sent is applied before the first client is accepted (rule 9).
+// What peers have sent, also of a resync that was cut off, is applied before the first client is
+// accepted (rule 9).
 void Serving::batch_end() {
-  if (step_ == Step::kWaiting && parts_.receive.idle()) start();
+  if (step_ != Step::kWaiting || !parts_.receive.idle() || parts_.target.writes_for_lost()) return;
+  start();
 }
 
 void Serving::start() {

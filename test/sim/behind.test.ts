@@ -8,6 +8,7 @@ import type { Machine } from './machine';
 import type { Story } from './story';
 import {
   SMALL,
+  WRITERS,
   close,
   cut,
   cutOff,
@@ -204,4 +205,30 @@ test.each(Object.entries(LOSSES))(
       compare(story);
       expect(alpha.isPrimary).toBe(true);
     })(),
+);
+
+test(
+  'a copy that is promoted in the middle of its resync shows its clients nothing that comes late',
+  outside(() => {
+    const [writer] = WRITERS;
+    const clients = [writer, { ...writer, depth: 8, readPercent: 100 }];
+    const story = mirror(33, { ...SMALL, metaDisk: '/meta', clients });
+    const [alpha, beta] = pair(story);
+    write(story, 100);
+    run(story, beta, 'down', () => beta.down());
+    write(story, 600);
+    // What is sent last waits in the disk.
+    beta.node.setDisk(DISK, { latencyUs: [200_000, 400_000] });
+    story.order(beta.start());
+    until(story, () => beta.isUp && beta.peer(alpha).replicationState === 'SyncTarget');
+    story.cluster.pass(3000);
+    beta.node.healDisk(DISK);
+    story.crash(alpha, 'process');
+    until(story, () => beta.peer(alpha).connectionState !== 'Connected');
+    run(story, beta, 'promote --force', () => beta.resource.promote({ force: true }));
+    write(story, 600);
+    story.cluster.pass(1_000_000);
+    write(story, 600);
+    expect(beta.isPrimary).toBe(true);
+  }),
 );
