@@ -1,8 +1,10 @@
-// Waiting with an end: for promises, for conditions in a guest, for a program that will listen.
+// Waiting with an end: for promises, for conditions in a guest, for a program that will listen, and
+// for what that says.
 
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
+import { createInterface } from 'node:readline';
 
 /** Rejects when `promise` has not settled in time; `what` says what was waited for. */
 export async function within<T>(promise: Promise<T>, deadlineMs: number, what: string): Promise<T> {
@@ -46,4 +48,11 @@ export function connected(path: string, deadlineMs = 20_000): Promise<Socket> {
     }
   };
   return eventually(`somebody to listen on ${path}`, dial, deadlineMs, 50);
+}
+
+/** What the other end says, until that ends, however it does: a guest is killed in the middle. */
+export function eachLine(socket: Socket, onLine: (line: string) => void): void {
+  createInterface(socket)
+    .on('line', onLine)
+    .on('error', () => undefined);
 }

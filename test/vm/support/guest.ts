@@ -7,12 +7,11 @@ import { rmSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import type { Outcome } from '../../support/privateBus';
 import { Background, runOk } from '../../support/systemProcess';
 import { Agent } from './agent';
 import type { Base } from './context';
-import { connected, eventually } from './deadline';
+import { connected, eachLine, eventually } from './deadline';
 import { qemuArguments } from './machine';
 import type { Image, Machine } from './machine';
 import { Qmp } from './qmp';
@@ -164,7 +163,7 @@ export class Guest {
 
   private listen(port: Socket): void {
     this.told = port;
-    createInterface(port).on('line', (line) => {
+    eachLine(port, (line) => {
       void this.onTold(line).then((answer) => port.write(`${answer}\n`));
     });
   }

@@ -1,9 +1,7 @@
 // The control socket of a qemu process (QMP): one command at a time, each with a deadline.
 
 import type { Socket } from 'node:net';
-import { createInterface } from 'node:readline';
-import type { Interface } from 'node:readline';
-import { connected, within } from './deadline';
+import { connected, eachLine, within } from './deadline';
 
 interface Answer {
   readonly return?: unknown;
@@ -13,11 +11,8 @@ interface Answer {
 export class Qmp {
   private pending: ((answer: Answer) => void) | undefined;
 
-  private constructor(
-    private readonly socket: Socket,
-    lines: Interface,
-  ) {
-    lines.on('line', (line) => {
+  private constructor(private readonly socket: Socket) {
+    eachLine(socket, (line) => {
       const answer = JSON.parse(line) as Answer;
       // Events and the greeting answer nothing.
       if (!('return' in answer) && !('error' in answer)) return;
@@ -26,8 +21,7 @@ export class Qmp {
   }
 
   static async open(path: string): Promise<Qmp> {
-    const socket = await connected(path);
-    const qmp = new Qmp(socket, createInterface(socket));
+    const qmp = new Qmp(await connected(path));
     await qmp.execute('qmp_capabilities');
     return qmp;
   }
