@@ -57,6 +57,11 @@ void MetadataUpdate::apply(const MetadataPatch& patch, Completion& completion) {
     completion.done(completion, ESTALE, "the generation changed meanwhile");
     return;
   }
+  if (patch.consistent.value_or(false) && parts_.serving.active() &&
+      parts_.target.writes_for_lost()) {
+    completion.done(completion, EAGAIN, "the disk still writes what the lost source had sent");
+    return;
+  }
   for (const PeerPatch& peer : patch.peers) {
     if (peer.slot < limits::kSlots && !parts_.superblock().peers[peer.slot].name.empty()) continue;
     completion.done(completion, EINVAL, "no peer has this slot");

@@ -104,6 +104,7 @@ void Serving::clients_changed(void* owner) {
 }
 
 void Serving::withdraw(bool force, Completion& completion) {
+  if (step_ == Step::kWaiting) stop_waiting();
   if (step_ == Step::kOff) {
     completion.done(completion, 0, "");
   } else if (step_ != Step::kOn) {
@@ -118,13 +119,19 @@ void Serving::withdraw(bool force, Completion& completion) {
   }
 }
 
+// Nobody was served yet.
+void Serving::stop_waiting() {
+  BM_ASSERT(step_ == Step::kWaiting);
+  parts_.io.shutdown(listener_);
+  parts_.io.close_socket(listener_);
+  listener_ = io::kNoSocket;
+  step_ = Step::kOff;
+  finish(ECANCELED, "the device is closed");
+}
+
 void Serving::abandon() {
   if (step_ == Step::kWaiting) {
-    parts_.io.shutdown(listener_);
-    parts_.io.close_socket(listener_);
-    listener_ = io::kNoSocket;
-    step_ = Step::kOff;
-    finish(ECANCELED, "the device is closed");
+    stop_waiting();
   } else if (step_ == Step::kOn) {
     flush_wanted_ = false;
     step_ = Step::kStopping;

@@ -41,6 +41,7 @@ class Serving {
   static void flushed(nbd::Piece& piece, int error);
   static void kernel_parked(void* owner, io::SocketId socket, std::span<const std::byte> unread);
   void start();
+  void stop_waiting();
   void end(int error, const char* what);
   void finish(int error, const char* what);
 

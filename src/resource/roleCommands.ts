@@ -177,6 +177,8 @@ export class RoleCommands {
       core.gate.propose({ role: 'Primary', ...(upToDate ? { diskState: 'UpToDate' } : {}) });
     } catch (error) {
       await this.undo(apart);
+      // A generation that was begun stays.
+      if (newGeneration) core.gate.propose({ diskState: diskStateOf(core.device.metadata()) });
       throw error;
     }
     this.desk.commit();
@@ -211,7 +213,8 @@ export class RoleCommands {
     const { device, environment, name } = this.core;
     const socketPath = socketPathOf(this.core);
     const serving = device.serve({ socketPath, exportName: name });
-    return withDeadline(environment.clock, DEVICE_TIMEOUT_MS, 'opening the socket', serving);
+    // What peers have sent is written before.
+    return withDeadline(environment.clock, DEVICE_TIMEOUT_MS, 'the beginning of service', serving);
   }
 
   /** Nobody was served: the promotion never was, also for `apart`. */

@@ -5,6 +5,7 @@ import { DISK } from './cluster';
 import type { Options } from './configuration';
 import { compare } from './healing';
 import type { Machine } from './machine';
+import type { Plan } from './plan';
 import type { Story } from './story';
 import {
   SMALL,
@@ -207,28 +208,74 @@ test.each(Object.entries(LOSSES))(
     })(),
 );
 
+/** Beta in its resync, whose source is gone: its disk still writes what came last. */
+function cutOffWhileFilled(seed: number, latencyUs: number, clients: Plan['clients']): Story {
+  const story = mirror(seed, { ...SMALL, metaDisk: '/meta', clients });
+  const [alpha, beta] = pair(story);
+  write(story, 100);
+  run(story, beta, 'down', () => beta.down());
+  write(story, 600);
+  beta.node.setDisk(DISK, { latencyUs: [latencyUs, 2 * latencyUs] });
+  story.order(beta.start());
+  until(story, () => beta.isUp && beta.peer(alpha).replicationState === 'SyncTarget');
+  story.cluster.pass(3000);
+  beta.node.healDisk(DISK);
+  story.crash(alpha, 'process');
+  until(story, () => beta.peer(alpha).connectionState !== 'Connected');
+  return story;
+}
+
 test(
   'a copy that is promoted in the middle of its resync shows its clients nothing that comes late',
   outside(() => {
     const [writer] = WRITERS;
-    const clients = [writer, { ...writer, depth: 8, readPercent: 100 }];
-    const story = mirror(33, { ...SMALL, metaDisk: '/meta', clients });
-    const [alpha, beta] = pair(story);
-    write(story, 100);
-    run(story, beta, 'down', () => beta.down());
-    write(story, 600);
-    // What is sent last waits in the disk.
-    beta.node.setDisk(DISK, { latencyUs: [200_000, 400_000] });
-    story.order(beta.start());
-    until(story, () => beta.isUp && beta.peer(alpha).replicationState === 'SyncTarget');
-    story.cluster.pass(3000);
-    beta.node.healDisk(DISK);
-    story.crash(alpha, 'process');
-    until(story, () => beta.peer(alpha).connectionState !== 'Connected');
+    const reader = { ...writer, depth: 8, readPercent: 100 };
+    const story = cutOffWhileFilled(33, 200_000, [writer, reader]);
+    const [, beta] = pair(story);
     run(story, beta, 'promote --force', () => beta.resource.promote({ force: true }));
     write(story, 600);
     story.cluster.pass(1_000_000);
     write(story, 600);
     expect(beta.isPrimary).toBe(true);
+  }),
+);
+
+test(
+  'a promotion that waits too long for the disk serves nobody later',
+  outside(() => {
+    const story = cutOffWhileFilled(34, 60_000_000, WRITERS);
+    const [, beta] = pair(story);
+    let refusal = '';
+    beta.promote(true).catch((error: unknown) => (refusal = String(error)));
+    story.cluster.pass(40_000_000);
+    expect(refusal).toMatch(/the beginning of service took longer than 30000 ms/);
+    expect(beta.state?.role).toBe('Secondary');
+    expect(beta.metadata().primaryIndicator).toBe(false);
+    expect(beta.state?.diskState).toBe('UpToDate');
+    story.cluster.pass(100_000_000);
+    run(story, beta, 'promote --force', () => beta.resource.promote({ force: true }));
+    write(story, 100);
+    expect(beta.isPrimary).toBe(true);
+  }),
+);
+
+test(
+  'a Primary that goes on without its source waits until what that had sent is written',
+  outside(() => {
+    const story = filled(35);
+    const [alpha, beta] = pair(story);
+    alpha.node.setDisk(DISK, { latencyUs: [200_000, 400_000] });
+    story.cluster.pass(3000);
+    alpha.node.healDisk(DISK);
+    story.crash(beta, 'process');
+    until(story, () => alpha.peer(beta).connectionState !== 'Connected');
+    let refusal = '';
+    alpha.promote(true).catch((error: unknown) => (refusal = String(error)));
+    until(story, () => refusal !== '');
+    expect(refusal).toMatch(/the disk still writes what the lost source had sent/);
+    expect(alpha.state?.diskState).toBe('Inconsistent');
+    story.cluster.pass(500_000);
+    run(story, alpha, 'promote --force', () => alpha.resource.promote({ force: true }));
+    expect(alpha.state?.diskState).toBe('UpToDate');
   }),
 );
