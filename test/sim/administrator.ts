@@ -156,6 +156,8 @@ export function giveUp(story: Story, machine: Machine, command: () => Promise<un
   const answered = (refused: boolean): void => {
     orders.pending -= 1;
     orders.stays &&= refused;
+    // A resync that was under way has ended meanwhile: the order is about what comes after it.
+    if (!refused) copy.givenUp = true;
     if (orders.pending > 0) return;
     story.surrenders.delete(copy);
     if (orders.stays) copy.givenUp = false;
