@@ -83,6 +83,8 @@ step('a file system is mounted by fstab on the promoted device', async () => {
   await inSyncPrimary(pair(), 'r0');
   await pair().alpha.runOk('mkfs.ext4 -q /dev/blkmirror/r0 && blkmirror demote r0');
   await pair().onBoth(`mkdir -p /data; echo '${FSTAB}' >>/etc/fstab; systemctl daemon-reload`);
+  // The first power-off may come before the guest writes by itself what was set up.
+  await pair().onBoth('sync');
   await takeOver(pair().alpha);
   expect(await pair().alpha.runOk('findmnt --noheadings --output FSTYPE /data')).toBe('ext4');
 });
