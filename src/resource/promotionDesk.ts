@@ -117,9 +117,10 @@ export class PromotionDesk {
     });
   }
 
+  /** A peer that is gone has been found out by then, and is not waited for. */
   private startDeadline(round: Round): Timer {
     const { environment, timeoutMs, name } = this.core;
-    return environment.clock.after(timeoutMs, () => {
+    return environment.clock.after(2 * timeoutMs, () => {
       const silent = [...round.waiting].join(', ');
       const message = `${silent} did not answer whether ${name} may be promoted: try again`;
       this.fail(round, new MirrorError('TimedOut', message));

@@ -235,3 +235,23 @@ test(
     compare(story);
   }),
 );
+
+test(
+  'a promotion that begins before the loss of the Primary is noticed goes on when it is',
+  outside(() => {
+    const story = mirror(36, SMALL);
+    const [alpha, beta] = pair(story);
+    write(story, 100);
+    story.cluster.pass(1_000_000);
+    // Nothing says that it is gone.
+    cut(story, alpha, beta, true);
+    story.crash(alpha, 'power');
+    expect(beta.peer(alpha).connectionState).toBe('Connected');
+    run(story, beta, 'promote', () => beta.resource.promote({ force: false }));
+    write(story, 100);
+    cut(story, alpha, beta, false);
+    story.boot(alpha);
+    compare(story);
+    expect(beta.isPrimary).toBe(true);
+  }),
+);

@@ -183,7 +183,7 @@ test('a promotion that failed leaves no trace of it', async () => {
   expect(beta.resource.status().role).toBe('Secondary');
 });
 
-test('a peer that does not answer is not waited for longer than the timeout', async () => {
+test('a peer that stays connected and does not answer is not waited for any longer', async () => {
   const world = World.create(['alpha', 'beta']);
   await world.upInSync();
   const beta = world.node('beta');
