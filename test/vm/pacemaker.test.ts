@@ -149,7 +149,8 @@ step(
   'the example is loaded: one node is promoted, mounts and starts the service',
   async () => {
     driver = new Driver(pair());
-    await startCluster(pair());
+    const token = await startCluster(pair());
+    console.log(`corosync waits for a node that says nothing for ${token} ms, and asks again`);
     await eventually(
       'a line',
       async () => (driver.told.length > 0 ? true : undefined),

@@ -3,17 +3,26 @@
 // guests asks it to switch a guest off, over a port that no network cut reaches.
 
 import type { Guest } from './guest';
+import { nodeStart } from './pace';
 import type { GuestPair } from './pair';
 
 const EXAMPLE = '/usr/share/doc/blkmirror/examples/example.crmsh';
 const MERGED = '/run/cluster.crmsh';
 const LOAD_DEADLINE_MS = 600_000;
 
-/** A guest on a busy host may say nothing for seconds: it must not be fenced for that. */
-const COROSYNC = `totem {
+/**
+ * A guest that is slow by emulation may say nothing for seconds, and must not be fenced for that:
+ * corosync waits for it as long as node needs to start a few times there, within these limits (the
+ * lower is corosync's own default), in seconds.
+ */
+const TOKEN_NODE_STARTS = 3;
+const TOKEN_LEAST_S = 3;
+const TOKEN_MOST_S = 10;
+
+const corosyncConf = (tokenMs: number): string => `totem {
   version: 2
   cluster_name: blkmirror
-  token: 10000
+  token: ${tokenMs}
 }
 nodelist {
   node {
@@ -142,13 +151,21 @@ export class Driver {
   }
 }
 
-/** Starts the cluster on both, with nothing in it, and loads the example. */
-export async function startCluster(pair: GuestPair): Promise<void> {
+/** How long corosync waits for a node that says nothing, before it takes it for lost, in ms. */
+async function corosyncToken(pair: GuestPair): Promise<number> {
+  const slowest = Math.max(await nodeStart(pair.alpha), await nodeStart(pair.beta));
+  const seconds = Math.min(TOKEN_MOST_S, Math.max(TOKEN_LEAST_S, TOKEN_NODE_STARTS * slowest));
+  return Math.round(seconds * 1000);
+}
+
+/** Starts the cluster on both, and loads the example. Answers the token of corosync, in ms. */
+export async function startCluster(pair: GuestPair): Promise<number> {
+  const token = await corosyncToken(pair);
   await pair.onBoth(`mkdir -p /data
 sed -i -e 's/^; fencing = .*/fencing = resource-and-stonith/' \\
   -e 's/^; \\(fence-peer\\|unfence-peer\\) = /\\1 = /' /etc/blkmirror/blkmirror.conf
 cat >/etc/corosync/corosync.conf <<'END'
-${COROSYNC}
+${corosyncConf(token)}
 END
 cat >/usr/sbin/fence_driver <<'END'
 ${FENCE_AGENT}
@@ -168,4 +185,5 @@ END
 crm configure load update ${MERGED}`,
     { deadlineMs: LOAD_DEADLINE_MS },
   );
+  return token;
 }
