@@ -1,7 +1,8 @@
 // npm run sim: the simulator over many seeds. Options: --seeds N (1000), --from N (1), --jobs J
-// (all cores), --seed N (only this one), --trace (with it: event by event), --mutant NAME (of
-// test/sim/mutants.json), --tally (adds the run to test/sim/tally.json; not with a changed tree;
-// without --from it goes on where the last run ended).
+// (all cores), --seed N (only this one), --trace (with it: event by event), --nodes N (2 or 3,
+// whatever a seed has; another run than the seed alone), --mutant NAME (of test/sim/mutants.json),
+// --tally (adds the run to test/sim/tally.json; not with a changed tree; without --from it goes on
+// where the last run ended).
 // Ends with 1 when a seed failed, or when over 200 seeds and more a fault was never met; with 130
 // when it was interrupted: what was done until then is told, and is in the tally.
 
@@ -27,6 +28,7 @@ function parse() {
       jobs: { type: 'string', default: String(availableParallelism()) },
       seed: { type: 'string' },
       trace: { type: 'boolean', default: false },
+      nodes: { type: 'string' },
       mutant: { type: 'string' },
       tally: { type: 'boolean', default: false },
     },
@@ -39,6 +41,7 @@ function parse() {
     count: only === undefined ? natural('seeds', values.seeds) : 1,
     jobs: natural('jobs', values.jobs),
     trace: values.trace,
+    nodes: values.nodes === undefined ? undefined : nodeCount(values.nodes),
     mutant: values.mutant,
     tally: values.tally,
   };
@@ -50,8 +53,14 @@ function natural(name, text) {
   throw new Error(`--${name} is a whole number from 1, not ${text}`);
 }
 
-function refuseTally({ mutant, trace }) {
-  if (mutant !== undefined || trace) throw new Error('--tally counts plain runs only');
+function nodeCount(text) {
+  if (text === '2' || text === '3') return Number(text);
+  throw new Error(`--nodes is 2 or 3, not ${text}`);
+}
+
+function refuseTally({ mutant, trace, nodes }) {
+  if (mutant !== undefined || trace || nodes !== undefined)
+    throw new Error('--tally counts plain runs only');
   talliedCommit();
 }
 
@@ -137,8 +146,9 @@ function summarize(totals, seconds) {
   );
 }
 
-function neverMet(totals) {
-  if (totals.done < SEEDS_FOR_EVERY_FAULT) return [];
+/** Some faults need two nodes. */
+function neverMet(totals, nodes) {
+  if (totals.done < SEEDS_FOR_EVERY_FAULT || nodes === 3) return [];
   const { made, hit } = faultNames();
   const absent = (names, counts) => names.filter((name) => (counts[name] ?? 0) === 0);
   return [...absent(made, totals.faults), ...absent(hit, totals.hits)];
@@ -164,7 +174,9 @@ async function main() {
   if (options.tally) refuseTally(options);
   if (run(process.execPath, ['scripts/build.mjs', 'sim']) !== 0) return 1;
   const environment = options.mutant === undefined ? {} : mutantEnvironment(options.mutant);
-  const replay = options.mutant === undefined ? '' : ` --mutant ${options.mutant}`;
+  const replay = ['nodes', 'mutant']
+    .map((name) => (options[name] === undefined ? '' : ` --${name} ${options[name]}`))
+    .join('');
   const totals = new Totals();
   const abort = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(name, () => abort.abort());
@@ -189,7 +201,7 @@ async function main() {
     say(`interrupted after ${totals.done} of ${options.count} seeds from ${options.from} on`);
     return 130;
   }
-  const absent = neverMet(totals);
+  const absent = neverMet(totals, options.nodes);
   if (absent.length > 0) say(`never met: ${absent.join(', ')}`);
   return totals.failures.length + absent.length > 0 ? 1 : 0;
 }

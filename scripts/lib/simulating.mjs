@@ -13,16 +13,19 @@ const SHOWN_ERROR_LINES = 12;
 
 /**
  * Runs the seeds `from` to `from + count - 1` in `jobs` processes; `onOutcome` gets each outcome as
- * it comes and may answer false: then no further seed is begun. `signal` (AbortSignal) ends all at
- * once. Resolves when every process has ended.
+ * it comes and may answer false: then no further seed is begun. `nodes`: 2 or 3, whatever a seed
+ * has. `signal` (AbortSignal) ends all at once. Resolves when every process has ended.
  */
-export async function runSeeds({ from, count, jobs, trace, environment, onOutcome, signal }) {
+export async function runSeeds(wanted) {
+  const { from, count, jobs, trace, nodes, environment, onOutcome, signal } = wanted;
   let next = from;
   const take = () => (next < from + count && signal?.aborted !== true ? next++ : undefined);
   const finish = (outcome) => {
     if (signal?.aborted !== true && onOutcome(outcome) === false) next = from + count;
   };
-  const options = { trace: trace === true, environment: environment ?? {}, signal };
+  const flags = nodes === undefined ? [] : ['--nodes', String(nodes)];
+  if (trace === true) flags.push('--trace');
+  const options = { flags, environment: environment ?? {}, signal };
   const workers = Array.from({ length: Math.min(jobs, count) }, () => work(take, finish, options));
   await Promise.all(workers);
 }
@@ -33,10 +36,10 @@ async function work(take, finish, options) {
   while (seed !== undefined) seed = await runProcess(seed, take, finish, options);
 }
 
-function runProcess(first, take, finish, { trace, environment, signal }) {
+function runProcess(first, take, finish, { flags, environment, signal }) {
   return new Promise((resolve) => {
-    const flags = ['--no-warnings', '--enable-source-maps', '-r', LOADER, BATCH];
-    const child = spawn(process.execPath, trace ? [...flags, '--trace'] : flags, {
+    const program = ['--no-warnings', '--enable-source-maps', '-r', LOADER, BATCH];
+    const child = spawn(process.execPath, [...program, ...flags], {
       cwd: root,
       // A Ctrl-C is for the runner alone, which ends this process then.
       detached: true,

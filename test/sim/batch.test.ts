@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { runSeed } from './history';
 import type { Outcome } from './history';
+import { drawPlan } from './plan';
 import { loadSimAddon } from './simAddon';
 
 const ROOT = join(__dirname, '..', '..');
@@ -52,6 +53,15 @@ test('a seed does after others in one process what it does alone', () => {
 
 test('a trace changes nothing', () => {
   expect(runsOfProcess([SEED], ['--trace'])).toEqual(runsOfProcess([SEED]));
+});
+
+test('a seed that has three nodes is the same run with --nodes 3, and another with two', () => {
+  const seeds = Array.from({ length: 100 }, (_, index) => index + 1);
+  const three = seeds.find((seed) => drawPlan(seed, []).nodes === 3) ?? 0;
+  const [plain] = runsOfProcess([three]);
+  expect(plain).toBeDefined();
+  expect(runsOfProcess([three], ['--nodes', '3'])).toEqual([plain]);
+  expect(runsOfProcess([three], ['--nodes', '2'])[0]?.hash).not.toBe(plain?.hash);
 });
 
 test('each seed has its operations and faults, and is another run', async () => {

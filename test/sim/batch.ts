@@ -3,14 +3,20 @@
  * line each, and answers with a line of JSON for each. A failed assertion of the engine ends the
  * process; the runner knows by the missing answer which seed it was.
  *
- * `--trace`: the answer has a trace. BLKMIRROR_SIM_ADDON: another addon than the usual one.
+ * `--trace`: the answer has a trace. `--nodes N`: so many nodes (2 or 3), whatever the seed has.
+ * BLKMIRROR_SIM_ADDON: another addon than the usual one.
  */
 import { createInterface } from 'node:readline';
+import { parseArgs } from 'node:util';
 import { runSeed } from './history';
 import { loadSimAddon } from './simAddon';
 import type { SimAddon } from './simAddon';
 
-const tracing = process.argv.includes('--trace');
+const { values } = parseArgs({
+  options: { trace: { type: 'boolean', default: false }, nodes: { type: 'string' } },
+});
+const tracing = values.trace;
+const nodes = values.nodes === undefined ? undefined : Number(values.nodes);
 // Nobody looks at the stacks of the many errors that are part of the game.
 if (!tracing) Error.stackTraceLimit = 0;
 const rejections: string[] = [];
@@ -22,7 +28,7 @@ process.on('unhandledRejection', (reason) => {
 /** In a task of its own: microtasks are drained from plain code only. */
 function run(addon: SimAddon, seed: number): void {
   const started = process.cpuUsage();
-  const outcome = runSeed(addon, seed, tracing);
+  const outcome = runSeed(addon, seed, tracing, nodes);
   // Whatever nobody waited for shows when this task has ended.
   setImmediate(() => {
     const [rejection] = rejections.splice(0);

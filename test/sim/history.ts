@@ -43,8 +43,9 @@ export interface Outcome {
   readonly trace?: string;
 }
 
-export function runSeed(addon: SimAddon, seed: number, tracing: boolean): Outcome {
-  const plan = drawPlan(seed, PICKED);
+/** `nodes`: 2 or 3, whatever the seed has. */
+export function runSeed(addon: SimAddon, seed: number, tracing: boolean, nodes?: number): Outcome {
+  const plan = drawPlan(seed, PICKED, nodes);
   const cluster = new Cluster(addon, plan, tracing);
   const history = new History(cluster, plan);
   let failure: string | undefined;

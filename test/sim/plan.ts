@@ -50,9 +50,11 @@ export interface ActionKind {
   readonly onlyTwo?: boolean;
 }
 
-export function drawPlan(seed: number, kinds: readonly ActionKind[]): Plan {
+/** `wanted`: so many nodes (2 or 3), whatever the seed has. */
+export function drawPlan(seed: number, kinds: readonly ActionKind[], wanted?: number): Plan {
   const dice = new Dice(seed, 1);
-  const nodes = dice.oneIn(12) ? 3 : 2;
+  const drawn = dice.oneIn(12) ? 3 : 2;
+  const nodes = wanted ?? drawn;
   const blockBytes = dice.oneIn(3) ? 4096 : 512;
   const wide = dice.oneIn(WIDE_ONE_IN);
   // What is hot at a crash is copied in full: most devices are of one small extent or two.
