@@ -170,6 +170,7 @@ void Parts::mark_in_sync(uint32_t slot) {
   meta::PeerRecord& record = state.peers[slot];
   record.bitmap_uuid = 0;
   record.flags &= ~(meta::kPeerFullSync | meta::kPeerOutdated | meta::kPeerPromotedApart);
+  if (peers.at(slot).crash_flags == 0) record.flags &= ~meta::kPeerMayLack;
   if (is_compared_with_all_but(slot)) state.flags &= ~meta::kCrashFlags;
 }
 
@@ -184,11 +185,17 @@ void Parts::mark_parted(const Peer& sender, uint64_t offset, uint32_t length) {
   if (slots != 0) bitmap->set(slots, offset, length);
 }
 
-// What the source lost in a crash a third copy may have, and this one may have had, too.
+// What the source lost in a crash a third copy may have, and this one may have had, too. What a
+// third lost that filled this one before, the source may have.
 void Parts::mark_copied(const Peer& source, uint64_t offset, uint32_t length) {
-  if (source.crash_flags == 0) return mark_parted(source, offset, length);
-  const uint32_t others = peers.configured() & ~source.bit();
-  if (others != 0) bitmap->set(others, offset, length);
+  if (source.crash_flags == 0) mark_parted(source, offset, length);
+  uint32_t lacking = 0;
+  for (uint32_t rest = peers.configured() & ~source.bit(); rest != 0; rest &= rest - 1) {
+    const uint32_t slot = static_cast<uint32_t>(std::countr_zero(rest));
+    const bool may_lack = (superblock().peers[slot].flags & meta::kPeerMayLack) != 0;
+    if (source.crash_flags != 0 || may_lack) lacking |= 1u << slot;
+  }
+  if (lacking != 0) bitmap->set(lacking, offset, length);
 }
 
 // Nothing is out of sync with the other copies: none has what a crash may have cost this one.
@@ -207,7 +214,10 @@ void Parts::adopt_generation_of(const Peer& peer) {
   state.current_uuid = peer.current_uuid;
   state.flags = (state.flags & ~meta::kCrashFlags) | peer.crash_flags;
   mark_in_sync(peer.slot);
-  for (meta::PeerRecord& record : state.peers) record.flags &= ~meta::kPeerFills;
+  for (meta::PeerRecord& record : state.peers) {
+    record.flags &= ~(meta::kPeerFills | meta::kPeerMayLack);
+  }
+  if (peer.crash_flags != 0) state.peers[peer.slot].flags |= meta::kPeerMayLack;
   state.flags |= meta::kConsistent | meta::kWasUpToDate;
   state.flags &= ~meta::kOutdated;
 }

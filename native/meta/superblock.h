@@ -45,7 +45,9 @@ inline constexpr uint32_t kPeerFullSync = 1u << 1;  // everything is out of sync
 inline constexpr uint32_t kPeerPromotedApart = 1u << 2;
 // It has begun to fill this copy, and nobody has finished.
 inline constexpr uint32_t kPeerFills = 1u << 3;
-inline constexpr uint32_t kKnownPeerFlags = (1u << 4) - 1;
+// It had crashed when it filled this copy: what a third brings may be out of sync with it.
+inline constexpr uint32_t kPeerMayLack = 1u << 4;
+inline constexpr uint32_t kKnownPeerFlags = (1u << 5) - 1;
 
 struct PeerRecord {
   std::string name;          // empty: the slot is free

@@ -151,7 +151,7 @@ TEST(superblock_with_impossible_contents_is_refused) {
   CHECK_EQ(verdict([](std::byte* data) { store_be32(data + 148, 2); }), EBADMSG);
   CHECK_EQ(verdict([](std::byte* data) { data[184] = std::byte{1}; }), EBADMSG);
   CHECK_EQ(verdict([](std::byte* data) { data[4095] = std::byte{1}; }), EBADMSG);
-  CHECK_EQ(verdict([](std::byte* data) { store_be32(data + 576 + 80, 16); }), EBADMSG);
+  CHECK_EQ(verdict([](std::byte* data) { store_be32(data + 576 + 80, 32); }), EBADMSG);
   CHECK_EQ(verdict([](std::byte* data) { store_be32(data + 576 + 84, 1); }), EBADMSG);
 }
 

@@ -1,9 +1,22 @@
 // Copies that lost their power, and one that kept what was acknowledged: what a copy may lack its
 // target lacks too, until both have met the third. Over the simulator.
 
+import { DISK } from './cluster';
 import { compare } from './healing';
 import type { Machine } from './machine';
-import { THREE, close, cut, demote, mirror, outside, run, trio, until, write } from './stage';
+import {
+  THREE,
+  close,
+  cut,
+  cutOff,
+  demote,
+  mirror,
+  outside,
+  run,
+  trio,
+  until,
+  write,
+} from './stage';
 
 afterEach(close);
 
@@ -44,6 +57,31 @@ test.each([false, true])(
       ]);
     })(),
 );
+
+test('what a whole copy brings is out of sync with a crashed one that filled before', () =>
+  outside(() => {
+    const story = mirror(93, THREE);
+    const [alpha, beta, gamma] = trio(story);
+    write(story, 100);
+    run(story, beta, 'down', () => beta.down());
+    write(story, 300);
+    story.crash(gamma, 'power');
+    demote(story, alpha);
+    for (const one of [beta, gamma]) cut(story, alpha, one, true);
+    story.boot(gamma);
+    story.order(beta.start());
+    until(story, () => beta.isUp && isFilled(beta, gamma));
+    cut(story, beta, gamma, true);
+    until(story, () => !isFilled(beta, gamma));
+    cut(story, alpha, beta, false);
+    until(story, () => isFilled(beta, alpha));
+    cutOff(story, alpha, beta);
+    cut(story, beta, gamma, false);
+    story.order(beta.promote(false));
+    until(story, () => beta.isPrimary && isFilled(gamma, beta) && isFilled(beta, gamma));
+    const { model } = story.cluster.world;
+    expect(model.compareCopies(beta.node, DISK, gamma.node, DISK)).toBe('');
+  })());
 
 test.each([false, true])(
   'a copy filled by one that lost power stands behind one that kept all (Outdated: %s)',
